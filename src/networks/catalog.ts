@@ -1,0 +1,30 @@
+/** The networks by the names that experiment files use. */
+import { alexnet } from './alexnet';
+import { lenet5 } from './lenet5';
+import { Network } from './network';
+import { resnet18, resnet50 } from './resnet';
+import { vgg16 } from './vgg16';
+
+type Build = (input: readonly [number, number, number], outputs: number) => Network;
+
+/** Every architecture, with its name as it is printed. */
+export const networks = {
+  lenet5: { title: 'LeNet-5', build: lenet5 },
+  alexnet: { title: 'AlexNet', build: alexnet },
+  vgg16: { title: 'VGG-16', build: vgg16 },
+  resnet18: { title: 'ResNet-18', build: resnet18 },
+  resnet50: { title: 'ResNet-50', build: resnet50 },
+} satisfies Record<string, { title: string; build: Build }>;
+
+export type NetworkName = keyof typeof networks;
+export const networkNames = Object.keys(networks) as [NetworkName, ...NetworkName[]];
+
+/**
+ * Builds a network.
+ * @param input [channels, height, width]
+ * @param outputs number of logits (1 for two classes under BCE)
+ * @throws RangeError when the input is too small for the network
+ */
+export function buildNetwork(name: NetworkName, input: readonly [number, number, number], outputs: number): Network {
+  return networks[name].build(input, outputs);
+}

@@ -1,0 +1,139 @@
+/**
+ * What an engine is: something that compiles an engine-neutral network into a training step and an evaluation.
+ * `run.ts` drives it, `choose.ts` picks it, and one conformance suite (test/engines) holds every engine to it.
+ */
+import { Network, Tensors } from '../../networks/network';
+import { Message } from '../../messages';
+
+export type EngineName = 'onnx' | 'tensorflow' | 'webgpu';
+
+export type LossName = 'cross_entropy' | 'bce_with_logits';
+
+/** Adam's settings, with PyTorch's names and meaning (Kingma & Ba 2014; torch.optim.Adam, no weight decay). */
+export interface AdamOptions {
+  readonly name: 'adam';
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  /** Added to the root of the second moment after bias correction: PyTorch 1e-8, Keras 1e-7. */
+  readonly eps: number;
+}
+
+export interface ModelOptions {
+  /** Largest number of examples that `trainStep` will be given. */
+  readonly batchSize: number;
+  readonly loss: LossName;
+  readonly optimizer: AdamOptions;
+  /** Seed of the dropout masks. */
+  readonly seed: number;
+  /**
+   * Examples per pass through the network. A step over a larger batch accumulates the gradients of several passes and
+   * updates once; the result is the same but for batch norm, whose statistics are then those of each pass.
+   * Default: chosen by the engine from the memory at hand.
+   */
+  readonly microBatch?: number;
+}
+
+/** Examples as the network sees them. Buffers may be reused by the caller once the call that took them settles. */
+export interface Batch {
+  /** size × channels × height × width, normalised. */
+  readonly images: Float32Array;
+  /** Class index of each example; 0 or 1 for a network with one logit. */
+  readonly labels: Int32Array;
+  /** Number of examples, at most ModelOptions.batchSize when training. */
+  readonly size: number;
+}
+
+/** Which step a batch belongs to; with the seed it decides every dropout mask. Epochs count from 1, steps from 0. */
+export interface StepPosition {
+  readonly epoch: number;
+  readonly step: number;
+}
+
+/** Figures of one step, in the order of Network.parameters, or of the network's relu nodes. */
+export interface StepDiagnostics {
+  /** L2 norm of each parameter's gradient. */
+  readonly gradientNorm: Float64Array;
+  /** L2 norm of each parameter's update divided by that of the parameter before it (0 where that is 0). */
+  readonly updateRatio: Float64Array;
+  /** Share of each relu node's channels (features) that were 0 for every example and position of this batch. */
+  readonly deadShare: Float64Array;
+  /** Standard deviation of all logits of the batch. */
+  readonly logitStd: number;
+}
+
+export interface StepResult {
+  /** Mean loss of the batch before the update, in nats. */
+  readonly loss: number;
+  /** Number of examples classified rightly before the update: arg max, or logit > 0 for one logit. */
+  readonly correct: number;
+  readonly diagnostics: StepDiagnostics;
+}
+
+export interface EvaluationResult {
+  /** Sum over the examples of the loss, in nats. */
+  readonly lossSum: number;
+  /** size × outputs. */
+  readonly logits: Float32Array;
+}
+
+/** Everything that training changes, in PyTorch's names and layouts whatever the engine. */
+export interface ModelState {
+  readonly parameters: Tensors;
+  readonly buffers: Tensors;
+  readonly optimizer?: {
+    /** Updates made so far. */
+    readonly step: number;
+    readonly firstMoment: Tensors;
+    readonly secondMoment: Tensors;
+  };
+}
+
+/**
+ * A compiled network with its parameters and optimiser state. Calls are made one at a time.
+ * Any failure inside the numerical library rejects with an Error; the state is then undefined and the model is disposed.
+ */
+export interface Model {
+  readonly network: Network;
+  /** Examples per pass that the engine uses in training (see ModelOptions.microBatch). */
+  readonly microBatch: number;
+  /** Replaces the state; without `optimizer` the moments start at zero. Throws when a name or length does not fit. */
+  load(state: ModelState): Promise<void>;
+  /** A copy of the state. */
+  save(): Promise<ModelState>;
+  /** Forward, backward, one Adam update. */
+  trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult>;
+  /** Loss and full gradients of a batch in training mode, without an update (for tests and the self-check). */
+  gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }>;
+  /** Forward in evaluation mode: running statistics, no dropout. Any batch size; large ones are passed in parts. */
+  evaluate(batch: Batch): Promise<EvaluationResult>;
+  dispose(): Promise<void>;
+}
+
+export interface EngineOptions {
+  /** CPU threads; default: physical cores. */
+  readonly threads?: number;
+}
+
+/** An engine that has been opened: its library is loaded. */
+export interface Engine {
+  readonly name: EngineName;
+  readonly device: { readonly kind: 'cpu' | 'gpu'; readonly name: string; readonly threads?: number };
+  /** Versions of the libraries that compute, by package name. */
+  readonly versions: Readonly<Record<string, string>>;
+  compile(network: Network, options: ModelOptions): Promise<Model>;
+  dispose(): Promise<void>;
+}
+
+/** Whether an engine can train here, and if not, why and what would change it. */
+export type Availability =
+  { readonly usable: true; readonly device: Engine['device'] } | { readonly usable: false; readonly reason: Message };
+
+/** An engine before its library is loaded. */
+export interface EngineProvider {
+  readonly name: EngineName;
+  /** Cheap enough to be asked every time; loads nothing that could bring the process down. */
+  probe(): Promise<Availability>;
+  /** Loads the library. Rejects with a UserError when that fails. */
+  open(options: EngineOptions): Promise<Engine>;
+}

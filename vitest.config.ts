@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+/** Three layers: `unit` needs nothing but Node, `engines` the numerical libraries, `trainer` starts the real child process. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'engines', include: ['test/engines/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 } },
+      {
+        test: {
+          name: 'trainer',
+          include: ['test/trainer/**/*.test.ts'],
+          globalSetup: ['test/trainer/build.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
