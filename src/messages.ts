@@ -16,6 +16,34 @@ export const texts = {
   unknownKey: 'unknown key “{key}”',
   unknownKeyNearest: 'unknown key “{key}”; did you mean “{nearest}”?',
   settingInvalid: 'The setting {setting} is not usable: {problems}',
+
+  // Runs on disk
+  runFolderNotWritable: 'ConvLab cannot write to the runs folder {folder}: {reason}',
+  chooseAnotherRunsFolder: 'Make the folder writable, or choose another one.',
+  runNotFound: 'There is no run at {folder}.',
+  runUnreadable: 'The run at {folder} cannot be read: {reason}',
+  runBusy: 'The run {run} is being trained by another process ({pid}).',
+  runBusyAdvice: 'Wait until it ends or stop it first.',
+  runFinished: 'The run {run} has already finished; there is nothing to go on with.',
+  diskFull: 'The disk of {folder} is full: {reason}',
+  diskFullAdvice: 'Free some space and resume the run; what was written stays readable.',
+  diskTooSmall: 'This run needs about {needed} of disk space for its checkpoints, but {folder} has {free} left.',
+  diskTooSmallAdvice: 'Free some space or choose a runs folder on another disk.',
+  checkpointDamaged: 'The checkpoint {file} is damaged ({reason}).',
+  checkpointFallback:
+    'The newest checkpoint was damaged ({reason}), so training goes on from the one before it: epoch {epoch}, step {step}.',
+  checkpointRestart: 'Every checkpoint of this run is damaged or missing, so training starts again from its beginning.',
+
+  // The trainer process
+  trainerMissing: 'The trainer {file} is missing.',
+  trainerMissingAdvice: 'Reinstall ConvLab, or run “npm run build” in a checkout.',
+  trainerVersion: 'The trainer speaks version {theirs} of the protocol and this part of ConvLab version {ours}.',
+  trainerVersionAdvice: 'Reload the window so that both come from the same version.',
+  trainerSilent: 'The trainer process did not answer within {seconds} seconds.',
+  trainerCrashed: 'The trainer process ended unexpectedly ({how}). Its last words: {lines}',
+  trainerCrashedAdvice: 'What was trained so far is kept: resume the run to go on from its last checkpoint.',
+  trainerOutOfMemory: 'The system ended the trainer process ({how}), most likely because memory ran out.',
+  trainerOutOfMemoryAdvice: 'Close other programs or use a smaller batch, then resume the run.',
 } as const;
 
 export type MessageId = keyof typeof texts;

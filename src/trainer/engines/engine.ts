@@ -4,8 +4,9 @@
  */
 import { Network, Tensors } from '../../networks/network';
 import { Message } from '../../messages';
+import type { EngineName } from '../../protocol';
 
-export type EngineName = 'onnx' | 'tensorflow' | 'webgpu';
+export type { EngineName };
 
 export type LossName = 'cross_entropy' | 'bce_with_logits';
 

@@ -1,0 +1,305 @@
+/**
+ * The experiment file: its schema (from which media/experiment.schema.json is generated), its presets and defaults, and
+ * the sentences that say what is wrong with one. Everything that trains starts from a {@link ResolvedExperiment}.
+ */
+import * as z from 'zod';
+import { english, Message, message, UserError } from './messages';
+import { networkNames, networks } from './networks/catalog';
+
+const positiveInt = z.int().positive();
+const probability = z.number().min(0).max(1);
+const range = z.tuple([z.number().positive(), z.number().positive()]).refine(([low, high]) => low <= high, {
+  error: 'expected [low, high] with low ≤ high',
+});
+/** A share of the examples (below 1) or a number of them. */
+const part = z
+  .number()
+  .positive()
+  .refine((n) => n <= 1 || Number.isInteger(n), {
+    error: 'expected a fraction up to 1, or a whole number of examples',
+  });
+
+export const datasetNames = ['mnist', 'cat-dog'] as const;
+export type DatasetName = (typeof datasetNames)[number];
+
+const jitter = z.number().min(0).max(1);
+
+const networkSchema = z.strictObject({
+  name: z.enum(networkNames).describe('Architecture, as torchvision builds it.'),
+  weights: z.enum(['scratch', 'imagenet']).default('scratch').describe('Where the weights start.'),
+});
+
+const inputSchema = z.strictObject({
+  size: positiveInt.max(1024).describe('Height and width of the pictures as the network sees them, in pixels.'),
+  channels: z.union([z.literal(1), z.literal(3)]).describe('1 grey, 3 colour (grey pictures are copied to all three).'),
+  fit: z
+    .enum(['resize', 'pad'])
+    .default('resize')
+    .describe('resize: scaled to the size; pad: placed in the middle of zeros (MNIST’s 28 to 32).'),
+  normalize: z
+    .enum(['none', 'half', 'imagenet'])
+    .default('none')
+    .describe('none: 0 to 1; half: mean 0.5 and std 0.5, so -1 to 1; imagenet: ImageNet’s mean and std per channel.'),
+});
+
+const augmentSchema = z.strictObject({
+  randomResizedCrop: z.strictObject({ scale: range, ratio: range }).optional(),
+  horizontalFlip: probability.optional(),
+  rotation: z.number().min(0).max(180).optional().describe('Largest angle, in degrees.'),
+  colorJitter: z
+    .strictObject({
+      brightness: jitter.default(0),
+      contrast: jitter.default(0),
+      saturation: jitter.default(0),
+      hue: z.number().min(0).max(0.5).default(0),
+    })
+    .optional(),
+});
+
+const optimizerSchema = z.strictObject({
+  name: z.literal('adam').default('adam'),
+  learningRate: z.number().positive().max(10),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.999),
+  eps: z.number().positive().default(1e-8),
+});
+
+const datasetSchema = z.strictObject({
+  name: z.enum(datasetNames),
+  split: z
+    .strictObject({ train: part, validation: part, test: part.optional() })
+    .describe('Shares or numbers of examples. Leave out `test` where the dataset brings its own.'),
+});
+
+const settingsShape = {
+  network: networkSchema,
+  dataset: datasetSchema,
+  input: inputSchema,
+  augment: augmentSchema.optional(),
+  loss: z
+    .enum(['cross_entropy', 'bce_with_logits'])
+    .optional()
+    .describe('Default: cross_entropy, or bce_with_logits (one output unit) for two classes.'),
+  optimizer: optimizerSchema,
+  batchSize: positiveInt.max(4096),
+  /** Examples per pass; the engine chooses where it is left out. */
+  microBatch: positiveInt.optional(),
+  epochs: positiveInt.max(10_000),
+  seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(1),
+  limit: positiveInt
+    .optional()
+    .describe('At most this many training examples; validation and test shrink in proportion.'),
+};
+
+/** A preset, or `--set`: any of the settings, each of them in part. */
+const overridesSchema = z
+  .strictObject({
+    input: inputSchema.partial(),
+    optimizer: optimizerSchema.partial(),
+    batchSize: settingsShape.batchSize,
+    microBatch: positiveInt,
+    epochs: settingsShape.epochs,
+    seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
+    limit: positiveInt,
+  })
+  .partial();
+
+export const experimentSchema = z.strictObject({
+  $schema: z.string().optional(),
+  id: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, { error: 'expected lower-case words joined by hyphens' }),
+  title: z.string().min(1),
+  chapter: z.string().default('').describe('Chapter of the course notes.'),
+  question: z.string().default('').describe('What the experiment is to find out, in one sentence.'),
+  ...settingsShape,
+  assumed: z
+    .array(z.string())
+    .default([])
+    .describe('Paths of the settings that the course notes leave open and that were chosen here.'),
+  presets: z.strictObject({ quick: overridesSchema.optional() }).default({}),
+});
+
+/** An experiment file with its defaults filled in. */
+export type Experiment = z.output<typeof experimentSchema>;
+export type Preset = 'course' | 'quick';
+export const presetNames: readonly Preset[] = ['course', 'quick'];
+
+/** An experiment with its preset and overrides applied: all that a trainer needs to know. Stored in run.json. */
+const resolvedSchema = z.strictObject({
+  ...experimentSchema.omit({ presets: true, $schema: true }).shape,
+  preset: z.enum(['course', 'quick']),
+  loss: z.enum(['cross_entropy', 'bce_with_logits']),
+});
+export type ResolvedExperiment = z.output<typeof resolvedSchema>;
+
+/** Number of classes of each dataset. */
+export const classCounts: Record<DatasetName, number> = { mnist: 10, 'cat-dog': 2 };
+export const datasetTitles: Record<DatasetName, string> = { mnist: 'MNIST', 'cat-dog': 'Cats vs Dogs' };
+
+/** The JSON Schema of an experiment file (draft 2020-12), for editors. */
+export function experimentJsonSchema(): object {
+  return { title: 'ConvLab experiment', ...z.toJSONSchema(experimentSchema, { io: 'input' }) };
+}
+
+/**
+ * Reads the text of an experiment file.
+ * @param file its name, for the message
+ * @throws UserError that names the file, the path in it and what was expected
+ */
+export function parseExperiment(text: string, file: string): Experiment {
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/, ''));
+  } catch (error) {
+    throw new UserError(message('experimentNotJson', { file, reason: (error as Error).message }));
+  }
+  const parsed = experimentSchema.safeParse(value);
+  if (!parsed.success) throw invalid(file, parsed.error, value);
+  for (const preset of presetNames) resolveExperiment(parsed.data, preset, {}, file);
+  return parsed.data;
+}
+
+/** A change to an experiment's settings, keyed by dotted path: {'optimizer.learningRate': 1e-4}. */
+export type Overrides = Readonly<Record<string, unknown>>;
+
+/**
+ * Applies a preset and overrides to an experiment and checks the result.
+ * @param overrides by dotted path; they win over the preset
+ * @throws UserError for an unknown path, a value that does not fit, or an input too small for the network
+ */
+export function resolveExperiment(
+  experiment: Experiment,
+  preset: Preset,
+  overrides: Overrides = {},
+  file = experiment.id,
+): ResolvedExperiment {
+  const { presets, $schema: _, ...settings } = experiment;
+  const merged = merge(settings, preset === 'quick' ? (presets.quick ?? {}) : {}) as Record<string, unknown>;
+  for (const [path, value] of Object.entries(overrides)) setPath(merged, path, value);
+  const classes = classCounts[experiment.dataset.name];
+  merged['preset'] = preset;
+  merged['loss'] ??= classes === 2 ? 'bce_with_logits' : 'cross_entropy';
+  const source = Object.keys(overrides).length ? '--set' : file;
+  const parsed = resolvedSchema.safeParse(merged);
+  if (!parsed.success) throw invalid(source, parsed.error, merged);
+  const resolved = parsed.data;
+  try {
+    const { name } = resolved.network;
+    networks[name].build([resolved.input.channels, resolved.input.size, resolved.input.size], outputsOf(resolved));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UserError(
+      message('experimentInvalid', {
+        file: source,
+        problems: english(message('experimentProblem', { path: 'input.size', problem: error.message })),
+      }),
+    );
+  }
+  return resolved;
+}
+
+/** Checks a resolved experiment that comes from a file (run.json) or another process. @throws UserError */
+export function parseResolved(value: unknown, file: string): ResolvedExperiment {
+  const parsed = resolvedSchema.safeParse(value);
+  if (!parsed.success) throw invalid(file, parsed.error, value);
+  return parsed.data;
+}
+
+/** Number of logits: one per class, or one alone under BCE. */
+export function outputsOf(experiment: Pick<ResolvedExperiment, 'loss' | 'dataset'>): number {
+  return experiment.loss === 'bce_with_logits' ? 1 : classCounts[experiment.dataset.name];
+}
+
+function merge(base: unknown, over: unknown): unknown {
+  const isObject = (v: unknown): v is Record<string, unknown> =>
+    typeof v === 'object' && v !== null && !Array.isArray(v);
+  if (!isObject(base) || !isObject(over)) return over === undefined ? base : over;
+  const out: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) out[key] = merge(base[key], value);
+  return out;
+}
+
+const settable = new Set([...Object.keys(settingsShape), 'title', 'question']);
+
+function setPath(target: Record<string, unknown>, path: string, value: unknown): void {
+  const keys = path.split('.');
+  if (!settable.has(keys[0]!)) throw unknownSetting(path, keys[0]!);
+  let at = target;
+  for (const key of keys.slice(0, -1)) {
+    const next =
+      Object.hasOwn(at, key) && typeof at[key] === 'object' && at[key] !== null ? { ...(at[key] as object) } : {};
+    Object.defineProperty(at, key, { value: next, enumerable: true, writable: true, configurable: true });
+    at = next as Record<string, unknown>;
+  }
+  Object.defineProperty(at, keys[keys.length - 1]!, { value, enumerable: true, writable: true, configurable: true });
+}
+
+function unknownSetting(path: string, key: string): UserError {
+  return new UserError(
+    message('experimentInvalid', {
+      file: '--set',
+      problems: english(message('experimentProblem', { path, problem: english(unknownKey(key, [...settable])) })),
+    }),
+  );
+}
+
+function unknownKey(key: string, known: readonly string[]): Message {
+  const near = nearest(key, known);
+  return near ? message('unknownKeyNearest', { key, nearest: near }) : message('unknownKey', { key });
+}
+
+/** The candidate fewest edits away from `word`, if it is close enough to be what was meant. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let fewest = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const edits = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (edits < fewest) [best, fewest] = [candidate, edits];
+  }
+  return best;
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+/** Turns zod's findings into sentences with paths; unknown keys get the nearest known one. */
+function invalid(file: string, error: z.ZodError, value: unknown): UserError {
+  const problems: string[] = [];
+  for (const issue of error.issues) {
+    const path = issue.path.map(String).join('.');
+    const texts =
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => english(unknownKey(key, knownKeys(issue.path))))
+        : [describeIssue(issue, issue.path.reduce<unknown>(member, value))];
+    for (const problem of texts) {
+      problems.push(
+        english(path ? message('experimentProblem', { path, problem }) : message('experimentProblemTop', { problem })),
+      );
+    }
+  }
+  return new UserError(message('experimentInvalid', { file, problems: problems.join('; ') }));
+}
+
+const member = (value: unknown, key: PropertyKey): unknown =>
+  typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined;
+
+function describeIssue(issue: z.core.$ZodIssue, found: unknown): string {
+  const text = issue.message.replace(/^Invalid (input|option): /, '').replace(/, received .*$/, '');
+  return found === undefined ? text : `${text}, found ${JSON.stringify(found)}`;
+}
+
+/** Keys that the schema knows at a path. */
+function knownKeys(path: readonly PropertyKey[]): string[] {
+  let at: unknown = z.toJSONSchema(experimentSchema, { io: 'input' });
+  for (const key of path) at = member(member(at, 'properties'), key);
+  return Object.keys((member(at, 'properties') as object | undefined) ?? {});
+}

@@ -1,0 +1,136 @@
+/**
+ * Folds a run's events into what is worth showing of it. The panel, the sidebar, the terminal and the run list all read
+ * a run through this one fold, so that a resumed run looks the same everywhere.
+ */
+import type {
+  EpochEvent,
+  FailedEvent,
+  FinishedEvent,
+  RunEvent,
+  StartedEvent,
+  StepEvent,
+  WarningEvent,
+} from './protocol';
+
+/**
+ * 'interrupted' is a run that ended without saying so (a crash, a power cut) or whose editor went away: it can go on.
+ * Events alone cannot tell 'running' from 'interrupted'; who folds them knows whether a trainer is alive.
+ */
+export type RunState = 'starting' | 'running' | 'finished' | 'stopped' | 'interrupted' | 'failed';
+
+/** One point of the step curve. */
+export interface StepPoint {
+  /** In epochs: 1.5 is the middle of the second epoch. */
+  readonly x: number;
+  readonly loss: number;
+}
+
+export class History {
+  started?: StartedEvent;
+  finished?: FinishedEvent;
+  failed?: FailedEvent;
+  latestStep?: StepEvent;
+  /** Why the run stands still, when its last word was 'stopped'. */
+  stopReason?: 'user' | 'editorGone';
+  readonly epochs: EpochEvent[] = [];
+  readonly steps: StepEvent[] = [];
+  readonly warnings: WarningEvent[] = [];
+
+  apply(event: RunEvent): void {
+    switch (event.type) {
+      case 'started':
+        this.started = event;
+        break;
+      case 'step':
+        this.steps.push(event);
+        this.latestStep = event;
+        break;
+      case 'epoch':
+        this.epochs.push(event);
+        break;
+      case 'resumed': {
+        const before = (e: { epoch: number; step: number }) =>
+          e.epoch < event.epoch || (e.epoch === event.epoch && e.step < event.step);
+        keep(this.steps, before);
+        keep(this.epochs, (e) => e.epoch < event.epoch);
+        this.latestStep = this.steps[this.steps.length - 1];
+        this.stopReason = undefined;
+        this.finished = undefined;
+        this.failed = undefined;
+        break;
+      }
+      case 'warning':
+        this.warnings.push(event);
+        break;
+      case 'finished':
+        this.finished = event;
+        break;
+      case 'failed':
+        this.failed = event;
+        break;
+      case 'stopped':
+        this.stopReason = event.reason;
+        break;
+    }
+  }
+
+  /** The state, given whether a trainer is at work on this run. */
+  state(alive: boolean): RunState {
+    if (alive) return this.started ? 'running' : 'starting';
+    if (this.finished) return 'finished';
+    if (this.failed) return 'failed';
+    return this.stopReason === 'user' ? 'stopped' : 'interrupted';
+  }
+
+  /** Share of the training steps done, 0 to 1. */
+  get progress(): number {
+    if (this.finished) return 1;
+    if (!this.started) return 0;
+    const { stepsPerEpoch, experiment } = this.started;
+    const whole = stepsPerEpoch * experiment.epochs;
+    const last = this.latestStep;
+    const bySteps = last ? (last.epoch - 1) * stepsPerEpoch + last.step + 1 : 0;
+    return Math.min(1, Math.max(bySteps, this.epochs.length * stepsPerEpoch) / whole);
+  }
+
+  /** The step curve's points. */
+  stepPoints(): StepPoint[] {
+    const perEpoch = this.started?.stepsPerEpoch ?? 1;
+    return this.steps.map((s) => ({ x: s.epoch - 1 + (s.step + 1) / perEpoch, loss: s.loss }));
+  }
+
+  get bestEpoch(): EpochEvent | undefined {
+    let best: EpochEvent | undefined;
+    for (const epoch of this.epochs) if (!best || epoch.validationAccuracy > best.validationAccuracy) best = epoch;
+    return best;
+  }
+}
+
+function keep<T>(list: T[], test: (item: T) => boolean): void {
+  let n = 0;
+  for (const item of list) if (test(item)) list[n++] = item;
+  list.length = n;
+}
+
+/**
+ * Thins a curve to at most about `limit` points: each run of neighbours is replaced by its lowest and its highest, in
+ * order, so that spikes stay visible. Returns the input when it is short enough.
+ */
+export function thin<T>(points: readonly T[], value: (point: T) => number, limit: number): readonly T[] {
+  if (points.length <= limit) return points;
+  const bucket = Math.ceil(points.length / (limit / 2));
+  const out: T[] = [];
+  for (let start = 0; start < points.length; start += bucket) {
+    let low = start;
+    let high = start;
+    for (let i = start; i < Math.min(start + bucket, points.length); i++) {
+      if (value(points[i]!) < value(points[low]!)) low = i;
+      if (value(points[i]!) > value(points[high]!)) high = i;
+    }
+    out.push(points[Math.min(low, high)]!);
+    if (low !== high) out.push(points[Math.max(low, high)]!);
+  }
+  // The newest point is what a reader of a live curve looks at.
+  if (out[out.length - 1] !== points[points.length - 1]) out.push(points[points.length - 1]!);
+  return out;
+}

@@ -1,0 +1,176 @@
+/**
+ * Everything that crosses a process boundary: the events of a run (which are also the lines of metrics.jsonl and of
+ * `--json`), the messages between the trainer and whoever started it, and those between the extension host and a panel.
+ * Both channels begin with a version; a reader that meets another version says so instead of guessing.
+ */
+import type { ResolvedExperiment } from './experiment';
+import type { Message } from './messages';
+import type { RunState } from './history';
+
+/** Version of the events and of both channels; a change that an older reader would misread raises it. */
+export const protocolVersion = 1;
+
+export type EngineName = 'onnx' | 'tensorflow' | 'webgpu';
+export const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'onnx'];
+/** What a user can ask for. */
+export type EngineRequest = EngineName | 'auto';
+
+/** Losses are natural-log means per example, accuracies fractions, times seconds; epochs count from 1, steps from 0. */
+export interface StartedEvent {
+  readonly type: 'started';
+  readonly protocol: number;
+  /** ISO 8601, UTC. */
+  readonly time: string;
+  readonly experiment: ResolvedExperiment;
+  readonly engine: EngineName;
+  /** Why this engine and not the others, one sentence each. */
+  readonly engineReasons: readonly Message[];
+  readonly device: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly parameterCount: number;
+  readonly stepsPerEpoch: number;
+  readonly examples: { readonly train: number; readonly validation: number; readonly test: number };
+  readonly classNames: readonly string[];
+}
+
+export interface StepEvent {
+  readonly type: 'step';
+  readonly epoch: number;
+  /** The last step that the figures cover. */
+  readonly step: number;
+  /** Mean of the batches since the step event before (they are of equal size but for an epoch's last). */
+  readonly loss: number;
+  readonly imagesPerSecond: number;
+  /** Of the whole run, validation and test included. */
+  readonly secondsLeft: number;
+}
+
+export interface LayerFigures {
+  readonly layer: string;
+  /** Root mean square over the epoch's steps of the gradient's L2 norm, weight and bias together. */
+  readonly gradientNorm: number;
+  /** Mean over the epoch's steps of the L2 norm of the weight's update over that of the weight. */
+  readonly updateRatio: number;
+  /** Mean share of channels that were 0 for a whole batch; only for layers followed by a ReLU. */
+  readonly deadShare?: number;
+}
+
+export interface EpochEvent {
+  readonly type: 'epoch';
+  readonly epoch: number;
+  /** Example-weighted mean over the epoch, in training mode. */
+  readonly trainLoss: number;
+  readonly trainAccuracy: number;
+  readonly validationLoss: number;
+  readonly validationAccuracy: number;
+  readonly learningRate: number;
+  readonly seconds: number;
+  readonly imagesPerSecond: number;
+  readonly layers: readonly LayerFigures[];
+  /** Mean over the steps of the standard deviation of a batch's logits. */
+  readonly logitStd: number;
+}
+
+/** Training goes on from here: every step and epoch event after (epoch, step) is superseded. */
+export interface ResumedEvent {
+  readonly type: 'resumed';
+  readonly time: string;
+  /** The epoch under way. */
+  readonly epoch: number;
+  /** Steps of that epoch that are done. */
+  readonly step: number;
+}
+
+export interface WarningEvent {
+  readonly type: 'warning';
+  readonly message: Message;
+}
+
+export interface FinishedEvent {
+  readonly type: 'finished';
+  readonly testLoss: number;
+  readonly testAccuracy: number;
+  /** False where the data has no test set and the figure is that of the validation set. */
+  readonly testedOnTestSet: boolean;
+  readonly bestEpoch: number;
+  readonly bestValidationAccuracy: number;
+  /** confusion[true class][predicted class], counts. */
+  readonly confusion: readonly (readonly number[])[];
+  /** Training time in all, over every resumption. */
+  readonly seconds: number;
+}
+
+export interface StoppedEvent {
+  readonly type: 'stopped';
+  /** 'editorGone': whoever started the trainer went away; such a run may be resumed without asking. */
+  readonly reason: 'user' | 'editorGone';
+  readonly epoch: number;
+  readonly step: number;
+}
+
+export interface FailedEvent {
+  readonly type: 'failed';
+  readonly message: Message;
+  readonly advice?: Message;
+}
+
+export type RunEvent =
+  StartedEvent | StepEvent | EpochEvent | ResumedEvent | WarningEvent | FinishedEvent | StoppedEvent | FailedEvent;
+
+/** What a trainer is asked to do. Paths are absolute. */
+export interface TrainRequest {
+  readonly experiment: ResolvedExperiment;
+  readonly engine: EngineRequest;
+  /** CPU threads; default: physical cores. */
+  readonly threads?: number;
+  /** The folder that holds the runs; the trainer makes the run's own folder inside. */
+  readonly runsFolder: string;
+  /** The run to go on with, a folder inside `runsFolder`; `experiment` must be the one it was started with. */
+  readonly resume?: string;
+  /** A folder given by the user for this dataset. */
+  readonly dataFolder?: string;
+}
+
+export type ToTrainer =
+  | { readonly type: 'train'; readonly protocol: number; readonly request: TrainRequest }
+  /** Finish the step at hand, write a checkpoint, exit. */
+  | { readonly type: 'stop' };
+
+export type FromTrainer =
+  /** Sent once, first. */
+  | { readonly type: 'hello'; readonly protocol: number }
+  /** The run's folder exists and is locked by this trainer; events are in its metrics.jsonl before they are sent. */
+  | { readonly type: 'run'; readonly folder: string }
+  /** What the trainer is doing before the first step ('loadingData', …), for a status line. */
+  | { readonly type: 'progress'; readonly message: Message }
+  | { readonly type: 'events'; readonly events: readonly RunEvent[] };
+
+/** Messages for the panel. */
+export type ToPanel =
+  /** Everything at once: on 'ready', and whenever the panel is shown again. */
+  | { readonly type: 'snapshot'; readonly protocol: number; readonly snapshot: PanelSnapshot }
+  /** What happened since, in order. */
+  | { readonly type: 'changes'; readonly events: readonly RunEvent[] }
+  | { readonly type: 'state'; readonly state: RunState; readonly status?: Message };
+
+export interface PanelSnapshot {
+  /** Identifies the run: its folder's name. */
+  readonly run: string;
+  readonly title: string;
+  readonly question: string;
+  readonly state: RunState;
+  /** What the trainer is doing before its first event. */
+  readonly status?: Message;
+  /** The run so far; its step events may be thinned. */
+  readonly events: readonly RunEvent[];
+  /** Display language, such as 'zh-tw', and the translations by English text. */
+  readonly language: string;
+  readonly translations: Readonly<Record<string, string>>;
+}
+
+export type FromPanel =
+  | { readonly type: 'ready'; readonly protocol: number }
+  | { readonly type: 'stop' }
+  | { readonly type: 'resume' }
+  | { readonly type: 'showLog' }
+  | { readonly type: 'revealFolder' };

@@ -1,0 +1,301 @@
+/**
+ * Runs on disk: making a run's folder, its lock, its append-only events, and reading and listing runs. The trainer
+ * writes through {@link RunFolder}; the extension and the terminal read. Whatever happens to a process, what was
+ * written stays readable.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { parseResolved, ResolvedExperiment } from './experiment';
+import { History, RunState } from './history';
+import { message, UserError } from './messages';
+import type { FinishedEvent, RunEvent } from './protocol';
+
+/** run.json: what is fixed for the whole run. */
+export interface RunRecord {
+  readonly format: 1;
+  /** ISO 8601, UTC. */
+  readonly created: string;
+  readonly convlab: string;
+  readonly experiment: ResolvedExperiment;
+}
+
+export const eventsFile = 'metrics.jsonl';
+const recordFile = 'run.json';
+const resultFile = 'result.json';
+const lockFile = 'lock';
+export const checkpointsFolder = 'checkpoints';
+
+/** A lock whose holder has not renewed it for this long is taken to be left over from a process whose id was reused. */
+const lockExpiryMs = 5 * 60_000;
+
+/** The runs folder of a workspace folder. */
+export const runsFolderOf = (workspaceFolder: string): string => path.join(workspaceFolder, '.convlab', 'runs');
+
+/** A run as its owner, the trainer, holds it: locked, with its event file open for appending. */
+export class RunFolder {
+  private readonly events: number;
+  private readonly renewal: NodeJS.Timeout;
+
+  private constructor(
+    readonly folder: string,
+    readonly record: RunRecord,
+  ) {
+    try {
+      this.events = fs.openSync(path.join(folder, eventsFile), 'a');
+      // A process that was killed in the middle of a line leaves a torn one; the next line must not join it.
+      if (!endsInNewline(path.join(folder, eventsFile))) fs.writeSync(this.events, '\n');
+    } catch (error) {
+      fs.rmSync(path.join(folder, lockFile), { force: true });
+      throw diskError(folder, error);
+    }
+    this.renewal = setInterval(() => this.renewLock(), 10_000);
+    this.renewal.unref();
+  }
+
+  /**
+   * Makes a new run `<time>-<experiment>` in `runsFolder`, which is made as needed and ignores itself for git.
+   * @throws UserError where the folder cannot be written
+   */
+  static create(runsFolder: string, experiment: ResolvedExperiment, version: string, now = new Date()): RunFolder {
+    const record: RunRecord = { format: 1, created: now.toISOString(), convlab: version, experiment };
+    const stem = `${now.toISOString().slice(0, 19).replaceAll('-', '').replaceAll(':', '').replace('T', '-')}-${experiment.id}`;
+    try {
+      fs.mkdirSync(runsFolder, { recursive: true });
+      const ignore = path.join(path.dirname(runsFolder), '.gitignore');
+      if (path.basename(path.dirname(runsFolder)) === '.convlab' && !fs.existsSync(ignore))
+        fs.writeFileSync(ignore, '*\n');
+      for (let copy = 1; ; copy++) {
+        const folder = path.join(runsFolder, copy === 1 ? stem : `${stem}-${copy}`);
+        try {
+          // Two runs may start in the same second: the folder goes to whoever makes it.
+          fs.mkdirSync(folder);
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
+          throw error;
+        }
+        takeLock(folder);
+        fs.mkdirSync(path.join(folder, checkpointsFolder));
+        writeAtomically(path.join(folder, recordFile), JSON.stringify(record, undefined, 1));
+        return new RunFolder(folder, record);
+      }
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      throw diskError(runsFolder, error);
+    }
+  }
+
+  /** Takes hold of a run that stands still. @throws UserError when there is none, it is unreadable, or it is locked */
+  static open(folder: string): RunFolder {
+    const record = readRecord(folder);
+    takeLock(folder);
+    return new RunFolder(folder, record);
+  }
+
+  /** Appends events, each as one line, before anybody is told of them. @throws UserError on a full disk */
+  append(events: readonly RunEvent[]): void {
+    try {
+      fs.writeSync(this.events, events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+    } catch (error) {
+      throw diskError(this.folder, error);
+    }
+  }
+
+  /** Writes result.json: the final figures, for other programs to read. */
+  writeResult(result: FinishedEvent): void {
+    try {
+      writeAtomically(path.join(this.folder, resultFile), JSON.stringify(result, undefined, 1));
+    } catch (error) {
+      throw diskError(this.folder, error);
+    }
+  }
+
+  close(): void {
+    clearInterval(this.renewal);
+    fs.closeSync(this.events);
+    fs.rmSync(path.join(this.folder, lockFile), { force: true });
+  }
+
+  private renewLock(): void {
+    const now = new Date();
+    try {
+      fs.utimesSync(path.join(this.folder, lockFile), now, now);
+    } catch {
+      // The folder was deleted under the run; the next write says so.
+    }
+  }
+}
+
+function takeLock(folder: string): void {
+  const file = path.join(folder, lockFile);
+  for (let attempt = 0; ; attempt++) {
+    try {
+      fs.writeFileSync(file, String(process.pid), { flag: 'wx' });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw diskError(folder, error);
+      const pid = lockHolder(folder);
+      if (pid !== undefined || attempt > 2) {
+        throw new UserError(
+          message('runBusy', { run: path.basename(folder), pid: pid ?? '?' }),
+          message('runBusyAdvice'),
+        );
+      }
+      // Renaming succeeds for one process only, so two that find the same stale lock cannot both remove a fresh one.
+      const stale = `${file}.${process.pid}`;
+      try {
+        fs.renameSync(file, stale);
+        fs.rmSync(stale, { force: true });
+      } catch {
+        // Another process was faster; the next attempt meets its lock.
+      }
+    }
+  }
+}
+
+/** The process id of the trainer at work on a run, if there is one. */
+export function lockHolder(folder: string): number | undefined {
+  try {
+    const file = path.join(folder, lockFile);
+    const pid = Number(fs.readFileSync(file, 'utf8'));
+    if (!Number.isInteger(pid) || pid <= 0) return undefined;
+    if (Date.now() - fs.statSync(file).mtimeMs > lockExpiryMs) return undefined;
+    process.kill(pid, 0);
+    return pid;
+  } catch (error) {
+    // EPERM: the process exists but is another user's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM' ? -1 : undefined;
+  }
+}
+
+/** Reads run.json. @throws UserError */
+export function readRecord(folder: string): RunRecord {
+  const file = path.join(folder, recordFile);
+  let value: { format?: unknown; created?: unknown; convlab?: unknown; experiment?: unknown };
+  try {
+    value = JSON.parse(fs.readFileSync(file, 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UserError(message('runNotFound', { folder }));
+    throw new UserError(message('runUnreadable', { folder, reason: (error as Error).message }));
+  }
+  if (value.format !== 1) {
+    throw new UserError(message('runUnreadable', { folder, reason: `format ${String(value.format)}` }));
+  }
+  return {
+    format: 1,
+    created: String(value.created),
+    convlab: String(value.convlab),
+    experiment: parseResolved(value.experiment, file),
+  };
+}
+
+/** The events of a run, in order. Lines that are torn or not events are passed over. */
+export function readEvents(folder: string): RunEvent[] {
+  let text: string;
+  try {
+    text = fs.readFileSync(path.join(folder, eventsFile), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new UserError(message('runUnreadable', { folder, reason: (error as Error).message }));
+  }
+  const events: RunEvent[] = [];
+  for (const line of text.split('\n')) {
+    if (!line.trim()) continue;
+    try {
+      const value = JSON.parse(line) as RunEvent;
+      if (typeof value?.type === 'string') events.push(value);
+    } catch {
+      // The torn last line of a process that was killed.
+    }
+  }
+  return events;
+}
+
+/** A run's events folded. */
+export function readHistory(folder: string): History {
+  const history = new History();
+  for (const event of readEvents(folder)) history.apply(event);
+  return history;
+}
+
+/** A line of the run list. */
+export interface RunSummary {
+  /** Absolute path. */
+  readonly folder: string;
+  /** The folder's name, which identifies the run among its neighbours. */
+  readonly name: string;
+  readonly record: RunRecord;
+  readonly state: RunState;
+  readonly testAccuracy?: number;
+  readonly bestValidationAccuracy?: number;
+  readonly epochsDone: number;
+  /** Whether its editor went away in mid-run, so that it may go on without asking. */
+  readonly editorGone: boolean;
+}
+
+/** Every readable run of a runs folder, newest first; anything else in the folder is passed over. */
+export function listRuns(runsFolder: string): RunSummary[] {
+  let names: string[];
+  try {
+    names = fs.readdirSync(runsFolder);
+  } catch {
+    return [];
+  }
+  const runs: RunSummary[] = [];
+  for (const name of names.sort().reverse()) {
+    const folder = path.join(runsFolder, name);
+    try {
+      runs.push(summarize(folder));
+    } catch {
+      // Not a run, or one that cannot be read: opening it by name tells why.
+    }
+  }
+  return runs;
+}
+
+/** What the run list shows of one run. @throws UserError where it cannot be read */
+export function summarize(folder: string): RunSummary {
+  const record = readRecord(folder);
+  const history = readHistory(folder);
+  return {
+    folder,
+    name: path.basename(folder),
+    record,
+    state: history.state(lockHolder(folder) !== undefined),
+    testAccuracy: history.finished?.testAccuracy,
+    bestValidationAccuracy: history.bestEpoch?.validationAccuracy,
+    epochsDone: history.epochs.length,
+    editorGone: history.stopReason === 'editorGone',
+  };
+}
+
+/** Writes a small file so that a reader sees the old content or the new, never a part. */
+export function writeAtomically(file: string, text: string): void {
+  const temporary = `${file}.tmp`;
+  fs.writeFileSync(temporary, text);
+  fs.renameSync(temporary, file);
+}
+
+/** Turns a failed write into a sentence. */
+export function diskError(folder: string, error: unknown): UserError {
+  if (error instanceof UserError) return error;
+  const { code, message: reason } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new UserError(message('diskFull', { folder, reason: code }), message('diskFullAdvice'), { cause: error });
+  }
+  return new UserError(message('runFolderNotWritable', { folder, reason }), message('chooseAnotherRunsFolder'), {
+    cause: error,
+  });
+}
+
+function endsInNewline(file: string): boolean {
+  const descriptor = fs.openSync(file, 'r');
+  try {
+    const { size } = fs.fstatSync(descriptor);
+    if (size === 0) return true;
+    const last = Buffer.alloc(1);
+    fs.readSync(descriptor, last, 0, 1, size - 1);
+    return last[0] === 0x0a;
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}

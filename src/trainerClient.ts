@@ -1,0 +1,232 @@
+/**
+ * Starts a trainer in a child process, passes its messages on, and stops it. The extension host and the terminal use
+ * the same client, so a run behaves the same in both.
+ */
+import { ChildProcess, fork } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import { Message, message, UserError } from './messages';
+import { FromTrainer, protocolVersion, RunEvent, ToTrainer, TrainRequest } from './protocol';
+
+export interface TrainerListener {
+  /** The run has its folder; `folder` is its absolute path. */
+  onRun?(folder: string): void;
+  onProgress?(message: Message): void;
+  onEvents?(events: readonly RunEvent[]): void;
+  /** A line of the trainer's standard output or error. */
+  onLog?(line: string): void;
+}
+
+export interface TrainerOptions {
+  /** The bundled trainer, dist/trainer.js. */
+  readonly script: string;
+  /** The Node to run it with; default: the one that runs this code, Electron's included. */
+  readonly execPath?: string;
+  /** Added to the child's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Leave the processor to other programs first; true in an editor. */
+  readonly lowPriority?: boolean;
+  /** How long a trainer may take to finish its step and write a checkpoint once asked to stop; default 60 s. */
+  readonly graceMs?: number;
+}
+
+/** How a trainer ended. A crash is also reported where the trainer could not report anything itself. */
+export type TrainerEnd =
+  | { readonly kind: 'finished' | 'stopped' }
+  | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message }
+  | { readonly kind: 'crashed'; readonly message: Message; readonly advice: Message };
+
+/** A trainer at work. */
+export interface Trainer {
+  readonly pid: number | undefined;
+  /** Settles when the process is gone; never rejects. */
+  readonly ended: Promise<TrainerEnd>;
+  /** Asks the trainer to write a checkpoint and exit, and kills it after the grace time. Resolves when it is gone. */
+  stop(): Promise<TrainerEnd>;
+  /** Ends the process at once; nothing after the last checkpoint is kept. */
+  kill(): void;
+}
+
+/** glibc returns large blocks to the system at once; keeping them spares a training step thousands of page faults. */
+const allocatorTunables =
+  'glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1';
+
+const helloTimeoutMs = 30_000;
+const keptLogLines = 20;
+
+/** The environment that a trainer runs in. */
+export function trainerEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  // Electron behaves as plain Node only when told to; plain Node ignores the variable.
+  const env: NodeJS.ProcessEnv = { ...process.env, ELECTRON_RUN_AS_NODE: '1', ...extra };
+  if (process.platform === 'linux') {
+    env['GLIBC_TUNABLES'] = [process.env['GLIBC_TUNABLES'], allocatorTunables].filter(Boolean).join(':');
+  }
+  return env;
+}
+
+/** Starts a trainer. Does not throw: a trainer that cannot be started ends as 'crashed' or 'failed'. */
+export function startTrainer(request: TrainRequest, options: TrainerOptions, listener: TrainerListener): Trainer {
+  if (!fs.existsSync(options.script)) {
+    const end: TrainerEnd = {
+      kind: 'failed',
+      message: message('trainerMissing', { file: options.script }),
+      advice: message('trainerMissingAdvice'),
+    };
+    return { pid: undefined, ended: Promise.resolve(end), stop: () => Promise.resolve(end), kill: () => undefined };
+  }
+  return new TrainerProcess(request, options, listener);
+}
+
+class TrainerProcess implements Trainer {
+  readonly ended: Promise<TrainerEnd>;
+  private readonly child: ChildProcess;
+  private readonly log: string[] = [];
+  private hello = false;
+  private killedByUs = false;
+  private spawnError?: Error;
+  /** The trainer's own last word: what its final event said. */
+  private verdict?: TrainerEnd;
+  private killTimer?: NodeJS.Timeout;
+  private settle!: (end: TrainerEnd) => void;
+
+  constructor(
+    request: TrainRequest,
+    private readonly options: TrainerOptions,
+    private readonly listener: TrainerListener,
+  ) {
+    this.ended = new Promise((resolve) => (this.settle = resolve));
+    this.child = fork(options.script, [], {
+      execPath: options.execPath ?? process.execPath,
+      execArgv: [],
+      env: trainerEnvironment(options.env),
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      serialization: 'json',
+    });
+    if (options.lowPriority && this.child.pid !== undefined) {
+      try {
+        os.setPriority(this.child.pid, os.constants.priority.PRIORITY_LOW);
+      } catch {
+        // Some systems forbid it; training then competes with the editor on equal terms.
+      }
+    }
+    this.readLines(this.child.stdout!);
+    this.readLines(this.child.stderr!);
+    const helloTimer = setTimeout(() => {
+      this.verdict = {
+        kind: 'crashed',
+        message: message('trainerSilent', { seconds: helloTimeoutMs / 1000 }),
+        advice: message('trainerCrashedAdvice'),
+      };
+      this.kill();
+    }, helloTimeoutMs);
+    this.child.on('message', (raw: FromTrainer) => {
+      clearTimeout(helloTimer);
+      this.receive(raw, request);
+    });
+    this.child.on('error', (error) => {
+      this.spawnError = error;
+      if (this.child.pid === undefined) this.child.emit('close', null, null);
+    });
+    // 'close' comes after the last line of output, unlike 'exit'.
+    this.child.once('close', (code: number | null, signal: NodeJS.Signals | null) => {
+      clearTimeout(helloTimer);
+      clearTimeout(this.killTimer);
+      this.settle(this.verdict ?? this.diagnose(code, signal));
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  stop(): Promise<TrainerEnd> {
+    if (this.killTimer === undefined) {
+      this.send({ type: 'stop' });
+      this.killTimer = setTimeout(() => this.kill(), this.options.graceMs ?? 60_000);
+    }
+    return this.ended;
+  }
+
+  kill(): void {
+    this.killedByUs = true;
+    this.child.kill('SIGKILL');
+  }
+
+  private send(toTrainer: ToTrainer): void {
+    // A trainer that is already gone cannot be told anything; 'close' reports it.
+    if (this.child.connected) this.child.send(toTrainer, () => undefined);
+  }
+
+  private receive(fromTrainer: FromTrainer, request: TrainRequest): void {
+    switch (fromTrainer.type) {
+      case 'hello':
+        if (fromTrainer.protocol !== protocolVersion) {
+          this.verdict = {
+            kind: 'failed',
+            message: message('trainerVersion', { theirs: fromTrainer.protocol, ours: protocolVersion }),
+            advice: message('trainerVersionAdvice'),
+          };
+          this.kill();
+        } else if (!this.hello) {
+          this.hello = true;
+          this.send({ type: 'train', protocol: protocolVersion, request });
+        }
+        break;
+      case 'run':
+        this.listener.onRun?.(fromTrainer.folder);
+        break;
+      case 'progress':
+        this.listener.onProgress?.(fromTrainer.message);
+        break;
+      case 'events':
+        for (const event of fromTrainer.events) {
+          if (event.type === 'finished' || event.type === 'stopped') this.verdict = { kind: event.type };
+          if (event.type === 'failed') {
+            this.verdict = { kind: 'failed', message: event.message, advice: event.advice };
+          }
+        }
+        this.listener.onEvents?.(fromTrainer.events);
+        break;
+    }
+  }
+
+  private diagnose(code: number | null, signal: NodeJS.Signals | null): TrainerEnd {
+    if (this.killedByUs) return { kind: 'stopped' };
+    if (this.spawnError) this.log.push(this.spawnError.message);
+    const how = signal ?? `exit status ${code}`;
+    if (signal === 'SIGKILL' && process.platform !== 'win32') {
+      return {
+        kind: 'crashed',
+        message: message('trainerOutOfMemory', { how }),
+        advice: message('trainerOutOfMemoryAdvice'),
+      };
+    }
+    return {
+      kind: 'crashed',
+      message: message('trainerCrashed', { how, lines: this.log.join(' ⏎ ') || '–' }),
+      advice: message('trainerCrashedAdvice'),
+    };
+  }
+
+  private readLines(stream: NodeJS.ReadableStream): void {
+    let rest = '';
+    const emit = (line: string) => {
+      if (!line.trim()) return;
+      this.log.push(line);
+      if (this.log.length > keptLogLines) this.log.shift();
+      this.listener.onLog?.(line);
+    };
+    stream.setEncoding('utf8');
+    stream.on('data', (chunk: string) => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop()!;
+      lines.forEach(emit);
+    });
+    stream.on('end', () => emit(rest));
+  }
+}
+
+/** The sentence for a trainer that did not end well, as an error. */
+export function endError(end: Extract<TrainerEnd, { message: Message }>): UserError {
+  return new UserError(end.message, end.advice);
+}
