@@ -16,8 +16,11 @@ const draw = (...path: [number, ...number[]]) => {
   const key = streamKey(...path);
   return Float64Array.from({ length: n }, (_, i) => uniform(key, i));
 };
-const mean = (values: ArrayLike<number>) =>
-  Array.prototype.reduce.call(values, (a: number, b) => a + b, 0) / values.length;
+const mean = (values: Float32Array | Float64Array): number => {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum / values.length;
+};
 const correlation = (a: Float64Array, b: Float64Array) => mean(a.map((v, i) => (v - 0.5) * (b[i]! - 0.5))) * 12;
 /** Correlation of n independent pairs has standard error 1/sqrt(n); five of them. */
 const noise = 5 / Math.sqrt(n);
