@@ -389,12 +389,18 @@ export function describeEngine(provider: EngineProvider, options: ConformanceOpt
         return net.linear('fc2', x, 1);
       });
       needs('counts logit > 0 as class 1 when there is one logit', [...kinds(binary), 'bce_with_logits'], async () => {
-        const { parameters, buffers, batch } = setting(binary, 7, 'bce_with_logits');
-        // A zero bias gives an update ratio of 0 rather than a division by zero.
-        parameters.get('fc2.bias')!.fill(0);
         const mode = { loss: 'bce_with_logits', training: { seed: 1, at } } as const;
-        const { logits } = referenceForward(binary, parameters, buffers, batch, mode);
-        expect(Math.min(...logits) < 0 && Math.max(...logits) > 0.5).toBe(true);
+        // A batch whose accuracy would be another if the threshold were 0.5.
+        const find = (seed: number): Setting & { logits: Float64Array } => {
+          const found = setting(binary, 7, 'bce_with_logits', seed);
+          // A zero bias gives an update ratio of 0 rather than a division by zero.
+          found.parameters.get('fc2.bias')!.fill(0);
+          const { logits } = referenceForward(binary, found.parameters, found.buffers, found.batch, mode);
+          const lowered = logits.map((logit) => logit - 0.5);
+          const differs = correctOf(logits, found.batch, 1) !== correctOf(lowered, found.batch, 1);
+          return differs ? { ...found, logits } : find(seed + 1);
+        };
+        const { parameters, buffers, batch, logits } = find(1);
         await withModel(binary, { loss: 'bce_with_logits' }, { parameters, buffers }, async (model) => {
           const step = await model.trainStep(batch, at, 1e-3);
           expect(step.correct).toBe(correctOf(logits, batch, 1));

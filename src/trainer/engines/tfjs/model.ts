@@ -1,0 +1,432 @@
+/**
+ * A network's parameters, Adam's moments and batch norm's statistics on a TensorFlow.js backend, and the step that trains
+ * them. `tfjsEngine` wraps a loaded TensorFlow.js as an engine; provider.ts does so with native TensorFlow, the tests with
+ * the backend in plain JavaScript.
+ */
+import { elements, Network, parameterCount, Tensors } from '../../../networks/network';
+import { fillDropoutMask } from '../../../random';
+import {
+  Batch,
+  Engine,
+  EvaluationResult,
+  LossName,
+  Model,
+  ModelOptions,
+  ModelState,
+  StepDiagnostics,
+  StepPosition,
+  StepResult,
+} from '../engine';
+import { Program, Tensor, Tf, TrainingRecord } from './program';
+
+export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'versions'> {
+  /** Bytes that a training step may fill; decides the default size of a pass. */
+  readonly memory: number;
+}
+
+/** TODO */
+const tensorsPerOutput = 3;
+
+/** An engine over a TensorFlow.js whose backend is set and ready. */
+export function tfjsEngine(tf: Tf, { memory, ...description }: TfjsEngineOptions): Engine {
+  const models = new Set<TfjsModel>();
+  return {
+    ...description,
+    async compile(network, options) {
+      const model = new TfjsModel(tf, network, options, memory, () => models.delete(model));
+      models.add(model);
+      return model;
+    },
+    async dispose() {
+      for (const model of [...models]) await model.dispose();
+    },
+  };
+}
+
+/** Everything that training changes, on the device, in the order of Network.parameters and Network.buffers. */
+interface DeviceState {
+  parameters: Tensor[];
+  buffers: Tensor[];
+  firstMoment: Tensor[];
+  secondMoment: Tensor[];
+  step: number;
+}
+
+class TfjsModel implements Model {
+  readonly microBatch: number;
+  private readonly program: Program;
+  private state: DeviceState | undefined;
+  private disposed = false;
+
+  constructor(
+    private readonly tf: Tf,
+    readonly network: Network,
+    private readonly options: ModelOptions,
+    memory: number,
+    private readonly onDispose: () => void,
+  ) {
+    this.microBatch = options.microBatch ?? defaultMicroBatch(network, options.batchSize, memory);
+    this.program = new Program(tf, network);
+  }
+
+  async load(state: ModelState): Promise<void> {
+    const { parameters, buffers } = this.network;
+    const { optimizer } = state;
+    checkNames('parameter', parameters, state.parameters);
+    checkNames('buffer', buffers, state.buffers);
+    if (optimizer) {
+      checkNames('first moment', parameters, optimizer.firstMoment);
+      checkNames('second moment', parameters, optimizer.secondMoment);
+    }
+    return this.guarded(async () => {
+      this.release();
+      const { tf, program } = this;
+      const onDevice = (tensors: Tensors) => parameters.map((p) => program.toDevice(p, tensors.get(p.name)!));
+      const values = onDevice(state.parameters);
+      const zeros = () => values.map((tensor) => tf.zerosLike(tensor));
+      this.state = {
+        parameters: values,
+        buffers: buffers.map((b) => tf.tensor(state.buffers.get(b.name)!.slice(), [...b.shape], 'float32')),
+        firstMoment: optimizer ? onDevice(optimizer.firstMoment) : zeros(),
+        secondMoment: optimizer ? onDevice(optimizer.secondMoment) : zeros(),
+        step: optimizer?.step ?? 0,
+      };
+    });
+  }
+
+  save(): Promise<ModelState> {
+    return this.guarded(async () => {
+      const state = this.loaded();
+      const buffers: Tensors = new Map();
+      for (const [k, buffer] of this.network.buffers.entries()) {
+        buffers.set(buffer.name, (await state.buffers[k]!.data<'float32'>()).slice());
+      }
+      return {
+        parameters: await this.named(state.parameters),
+        buffers,
+        optimizer: {
+          step: state.step,
+          firstMoment: await this.named(state.firstMoment),
+          secondMoment: await this.named(state.secondMoment),
+        },
+      };
+    });
+  }
+
+  trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult> {
+    return this.guarded(async () => {
+      const { tf } = this;
+      const state = this.loaded();
+      const { logits, figures } = tf.tidy(() => {
+        const { logits, reluMaxima, buffers, gradients } = this.backward(batch, at);
+        state.buffers.forEach((tensor) => tensor.dispose());
+        state.buffers = buffers.map((tensor) => tf.keep(tensor));
+        const norms = this.update(state, gradients, learningRate);
+        const dead = reluMaxima.map((maxima) => tf.mean(tf.cast(tf.lessEqual(maxima, 0), 'float32')));
+        // One tensor, so that a step waits for the device once.
+        return { logits, figures: tf.stack([...norms, ...dead]) };
+      });
+      try {
+        const summary = summarise(await logits.data<'float32'>(), batch, this.network.outputs, this.options.loss);
+        return {
+          loss: summary.lossSum / batch.size,
+          correct: summary.correct,
+          diagnostics: this.diagnostics(await figures.data<'float32'>(), summary.std),
+        };
+      } finally {
+        tf.dispose([logits, figures]);
+      }
+    });
+  }
+
+  gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }> {
+    return this.guarded(async () => {
+      const { tf } = this;
+      const pass = tf.tidy(() => {
+        const { logits, gradients } = this.backward(batch, at);
+        return { logits, gradients };
+      });
+      try {
+        const logits = (await pass.logits.data<'float32'>()).slice();
+        const { lossSum } = summarise(logits, batch, this.network.outputs, this.options.loss);
+        return { loss: lossSum / batch.size, logits, gradients: await this.named(pass.gradients) };
+      } finally {
+        tf.dispose([pass.logits, ...pass.gradients]);
+      }
+    });
+  }
+
+  evaluate(batch: Batch): Promise<EvaluationResult> {
+    return this.guarded(async () => {
+      const { tf, program, network } = this;
+      const { parameters, buffers } = this.loaded();
+      const logits = new Float32Array(batch.size * network.outputs);
+      for (const { start, size, images } of this.parts(batch)) {
+        const part = tf.tidy(() => program.forward(parameters, buffers, program.images(images, size)));
+        try {
+          logits.set(await part.data<'float32'>(), start * network.outputs);
+        } finally {
+          part.dispose();
+        }
+      }
+      return { lossSum: summarise(logits, batch, network.outputs, this.options.loss).lossSum, logits };
+    });
+  }
+
+  async dispose(): Promise<void> {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.release();
+    this.program.dispose();
+    this.onDispose();
+  }
+
+  /**
+   * Forward and backward over every pass of a batch, without changing the state. Inside a tidy, which owns the results.
+   * The gradient is that of the mean loss over the batch; buffers are batch norm's statistics as they would become.
+   */
+  private backward(
+    batch: Batch,
+    at: StepPosition,
+  ): { logits: Tensor; reluMaxima: Tensor[]; buffers: Tensor[]; gradients: Tensor[] } {
+    const { tf, network, program } = this;
+    const state = this.loaded();
+    if (batch.size < 1 || batch.size > this.options.batchSize) {
+      throw new RangeError(`a batch of ${batch.size} examples does not fit batchSize ${this.options.batchSize}`);
+    }
+    const masks = this.dropoutMasks(batch.size, at);
+    const logits: Tensor[] = [];
+    let reluMaxima: Tensor[] = [];
+    let buffers = state.buffers.map((tensor) => tf.clone(tensor));
+    let gradients: Tensor[] = [];
+    for (const { start, size, images } of this.parts(batch)) {
+      const record: TrainingRecord = { logits: [], reluMaxima: [], statistics: [] };
+      const labels = batch.labels.subarray(start, start + size);
+      const { value, grads } = tf.valueAndGrads((...parameters: Tensor[]) => {
+        const output = program.forward(parameters, state.buffers, program.images(images, size), {
+          record,
+          mask: (op, shape) => {
+            const width = elements(shape);
+            return masks.get(op.ordinal)!.subarray(start * width, (start + size) * width);
+          },
+        });
+        record.logits.push(tf.keep(tf.clone(output)));
+        return tf.div(this.lossSum(output, labels), batch.size);
+      })(state.parameters);
+      value.dispose();
+      // What the forward pass kept out of the gradient's scope belongs to no tidy and is disposed by hand.
+      logits.push(...record.logits);
+      reluMaxima = merged(reluMaxima, record.reluMaxima, (a, b) => tf.maximum(a, b));
+      gradients = merged(gradients, grads, (a, b) => tf.add(a, b));
+      const moved = this.movedBuffers(buffers, record);
+      buffers.forEach((tensor) => tensor.dispose());
+      buffers = moved;
+    }
+    const all = logits.length === 1 ? tf.clone(logits[0]!) : tf.concat(logits, 0);
+    const maxima = reluMaxima.map((tensor) => tf.clone(tensor));
+    tf.dispose([...logits, ...reluMaxima]);
+    return { logits: all, reluMaxima: maxima, buffers, gradients };
+  }
+
+  /** Running statistics after a pass; disposes the statistics of the pass. */
+  private movedBuffers(buffers: readonly Tensor[], record: TrainingRecord): Tensor[] {
+    const { tf, network } = this;
+    const nodes = network.nodes.filter((node) => node.op.kind === 'batchNorm');
+    return tf.tidy(() => {
+      const moved = buffers.map((tensor) => tensor);
+      nodes.forEach(({ name, op }, k) => {
+        if (op.kind !== 'batchNorm') return;
+        const { mean, variance, count } = record.statistics[k]!;
+        // One value alone has no unbiased variance; it counts as 0, which is what its biased variance is.
+        const unbias = op.unbiasedRunningVariance ? count / Math.max(count - 1, 1) : 1;
+        for (const [role, seen] of [
+          ['running_mean', mean],
+          ['running_var', tf.mul(variance, unbias)],
+        ] as const) {
+          const b = network.buffers.findIndex((buffer) => buffer.name === `${name}.${role}`);
+          moved[b] = tf.add(tf.mul(moved[b]!, 1 - op.momentum), tf.mul(seen, op.momentum));
+        }
+        mean.dispose();
+        variance.dispose();
+      });
+      return moved;
+    });
+  }
+
+  /** Sum of the losses of a pass, differentiable. */
+  private lossSum(logits: Tensor, labels: Int32Array): Tensor {
+    const { tf } = this;
+    if (this.options.loss === 'bce_with_logits') {
+      // log(1 + exp(x)) - xy: its derivative is sigmoid(x) - y, and neither overflows.
+      const targets = tf.tensor2d(Float32Array.from(labels), [labels.length, 1]);
+      return tf.sum(tf.sub(tf.softplus(logits), tf.mul(logits, targets)));
+    }
+    const targets = tf.oneHot(tf.tensor1d(Int32Array.from(labels), 'int32'), this.network.outputs);
+    return tf.neg(tf.sum(tf.mul(tf.logSoftmax(logits), tf.cast(targets, 'float32'))));
+  }
+
+  /**
+   * One update by Adam (Kingma & Ba 2014, in the form of torch.optim.Adam): the moments' bias is corrected on the scalars.
+   * Returns the squared norms of gradient, update and parameter before, one scalar each, parameter by parameter.
+   */
+  private update(state: DeviceState, gradients: readonly Tensor[], learningRate: number): Tensor[] {
+    const { tf } = this;
+    const { beta1, beta2, eps } = this.options.optimizer;
+    state.step++;
+    const stepSize = tf.scalar(learningRate / (1 - beta1 ** state.step));
+    const rootScale = tf.scalar(1 / Math.sqrt(1 - beta2 ** state.step));
+    const [keep1, take1] = [tf.scalar(beta1), tf.scalar(1 - beta1)];
+    const [keep2, take2] = [tf.scalar(beta2), tf.scalar(1 - beta2)];
+    const epsilon = tf.scalar(eps);
+    const squaredNorm = (tensor: Tensor) => tf.sum(tf.square(tensor));
+    return gradients.flatMap((gradient, k) =>
+      tf.tidy(() => {
+        const parameter = state.parameters[k]!;
+        const mean = tf.add(tf.mul(state.firstMoment[k]!, keep1), tf.mul(gradient, take1));
+        const square = tf.add(tf.mul(state.secondMoment[k]!, keep2), tf.mul(tf.square(gradient), take2));
+        const root = tf.add(tf.mul(tf.sqrt(square), rootScale), epsilon);
+        const change = tf.div(tf.mul(mean, stepSize), root);
+        const norms = [squaredNorm(gradient), squaredNorm(change), squaredNorm(parameter)];
+        const next = tf.sub(parameter, change);
+        tf.dispose([parameter, state.firstMoment[k]!, state.secondMoment[k]!, gradient]);
+        state.parameters[k] = tf.keep(next);
+        state.firstMoment[k] = tf.keep(mean);
+        state.secondMoment[k] = tf.keep(square);
+        return norms;
+      }),
+    );
+  }
+
+  private diagnostics(figures: Float32Array, logitStd: number): StepDiagnostics {
+    const count = this.network.parameters.length;
+    const gradientNorm = new Float64Array(count);
+    const updateRatio = new Float64Array(count);
+    for (let k = 0; k < count; k++) {
+      const [gradient, change, parameter] = figures.subarray(3 * k, 3 * k + 3) as unknown as [number, number, number];
+      gradientNorm[k] = Math.sqrt(gradient);
+      updateRatio[k] = parameter === 0 ? 0 : Math.sqrt(change / parameter);
+    }
+    return { gradientNorm, updateRatio, deadShare: Float64Array.from(figures.subarray(3 * count)), logitStd };
+  }
+
+  /** Masks of the whole batch by the layer's ordinal, so that they do not depend on the size of a pass. */
+  private dropoutMasks(size: number, at: StepPosition): Map<number, Float32Array> {
+    const masks = new Map<number, Float32Array>();
+    for (const { op, shape } of this.network.nodes) {
+      if (op.kind !== 'dropout' || op.p === 0) continue;
+      const mask = new Float32Array(size * elements(shape));
+      fillDropoutMask(mask, this.options.seed, at, op.ordinal, op.p);
+      masks.set(op.ordinal, mask);
+    }
+    return masks;
+  }
+
+  private *parts(batch: Batch): Generator<{ start: number; size: number; images: Float32Array }> {
+    const width = elements(this.network.inputShape);
+    for (let start = 0; start < batch.size; start += this.microBatch) {
+      const size = Math.min(this.microBatch, batch.size - start);
+      yield { start, size, images: batch.images.subarray(start * width, (start + size) * width) };
+    }
+  }
+
+  private async named(tensors: readonly Tensor[]): Promise<Tensors> {
+    const named: Tensors = new Map();
+    for (const [k, parameter] of this.network.parameters.entries()) {
+      named.set(parameter.name, await this.program.fromDevice(parameter, tensors[k]!));
+    }
+    return named;
+  }
+
+  private loaded(): DeviceState {
+    if (!this.state) throw new Error('The model has no parameters yet: load() comes first.');
+    return this.state;
+  }
+
+  private release(): void {
+    if (!this.state) return;
+    const { parameters, buffers, firstMoment, secondMoment } = this.state;
+    this.tf.dispose([...parameters, ...buffers, ...firstMoment, ...secondMoment]);
+    this.state = undefined;
+  }
+
+  /** Runs a computation; when it fails the model is disposed, because nobody can say how far it came. */
+  private async guarded<Result>(compute: () => Promise<Result>): Promise<Result> {
+    if (this.disposed) throw new Error('The model has been disposed.');
+    try {
+      return await compute();
+    } catch (error) {
+      await this.dispose();
+      throw error;
+    }
+  }
+}
+
+function checkNames(
+  what: string,
+  expected: readonly { readonly name: string; readonly shape: readonly number[] }[],
+  tensors: Tensors,
+): void {
+  for (const { name, shape } of expected) {
+    const values = tensors.get(name);
+    if (!values) throw new Error(`The ${what} ${name} is missing.`);
+    if (values.length !== elements(shape)) {
+      throw new Error(`The ${what} ${name} has ${values.length} values instead of ${shape.join('×')}.`);
+    }
+  }
+  const names = new Set(expected.map(({ name }) => name));
+  for (const name of tensors.keys()) {
+    if (!names.has(name)) throw new Error(`The network has no ${what} called ${name}.`);
+  }
+}
+
+/** Joins the tensors of one pass to those of the passes before, and disposes both. */
+function merged(before: Tensor[], now: Tensor[], join: (a: Tensor, b: Tensor) => Tensor): Tensor[] {
+  if (before.length === 0) return now;
+  return before.map((a, k) => {
+    const both = join(a, now[k]!);
+    a.dispose();
+    now[k]!.dispose();
+    return both;
+  });
+}
+
+/** Loss (in float64), accuracy and spread of the logits of a batch. */
+function summarise(
+  logits: Float32Array,
+  batch: Batch,
+  outputs: number,
+  loss: LossName,
+): { lossSum: number; correct: number; std: number } {
+  let [lossSum, correct, sum] = [0, 0, 0];
+  for (let n = 0; n < batch.size; n++) {
+    const label = batch.labels[n]!;
+    const row = logits.subarray(n * outputs, (n + 1) * outputs);
+    let best = 0;
+    row.forEach((logit, c) => {
+      sum += logit;
+      if (logit > row[best]!) best = c;
+    });
+    if ((outputs === 1 ? Number(row[0]! > 0) : best) === label) correct++;
+    if (loss === 'bce_with_logits') {
+      const [x] = row as unknown as [number];
+      lossSum += Math.max(x, 0) - x * label + Math.log1p(Math.exp(-Math.abs(x)));
+    } else {
+      const largest = row[best]!;
+      const total = row.reduce((all, logit) => all + Math.exp(logit - largest), 0);
+      lossSum += Math.log(total) + largest - row[label]!;
+    }
+  }
+  const mean = sum / (batch.size * outputs);
+  let squares = 0;
+  for (let i = 0; i < batch.size * outputs; i++) squares += (logits[i]! - mean) ** 2;
+  return { lossSum, correct, std: Math.sqrt(squares / (batch.size * outputs)) };
+}
+
+/** The largest pass that fits the memory, so that the passes of a full batch are of nearly equal size. */
+function defaultMicroBatch(network: Network, batchSize: number, memory: number): number {
+  const values = network.nodes.reduce((sum, node) => sum + elements(node.shape), 0);
+  // Parameters, gradients, both moments, and a parameter's successors while it is updated.
+  const fixed = 4 * 5 * parameterCount(network);
+  const fits = Math.max(1, Math.floor((memory - fixed) / (4 * values * tensorsPerOutput)));
+  return Math.ceil(batchSize / Math.ceil(batchSize / fits));
+}
