@@ -1,0 +1,67 @@
+/**
+ * The embedded engine: ONNX Runtime on the processor, which comes inside the npm package `onnxruntime-node`. It is loaded
+ * when the engine is opened, never before. choose.ts lists `onnxProvider` among the engines.
+ */
+import type * as Ort from 'onnxruntime-node';
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+
+import { Availability, Engine, EngineOptions, EngineProvider } from '../engine';
+import { OnnxModel, OrtApi } from './model';
+
+export const onnxProvider: EngineProvider = {
+  name: 'onnx',
+
+  async probe(): Promise<Availability> {
+    return { usable: true, device: device(physicalCores()) };
+  },
+
+  async open(options: EngineOptions): Promise<Engine> {
+    const module = (await import('onnxruntime-node')) as OrtApi & { default?: OrtApi };
+    const ort = module.default ?? module;
+    const threads = options.threads ?? physicalCores();
+    const sessionOptions: Ort.InferenceSession.SessionOptions = {
+      executionProviders: ['cpu'],
+      executionMode: 'sequential',
+      graphOptimizationLevel: 'all',
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      logSeverityLevel: 3,
+    };
+    const models = new Set<OnnxModel>();
+    return {
+      name: 'onnx',
+      device: device(threads),
+      versions: { 'onnxruntime-node': ort.env.versions.node ?? ort.env.versions.common },
+      async compile(network, modelOptions) {
+        const model: OnnxModel = new OnnxModel(ort, network, modelOptions, sessionOptions, () => models.delete(model));
+        models.add(model);
+        return model;
+      },
+      async dispose() {
+        for (const model of [...models]) await model.dispose();
+      },
+    };
+  },
+};
+
+function device(threads: number): Engine['device'] {
+  return { kind: 'cpu', name: cpus()[0]?.model.trim() ?? process.arch, threads };
+}
+
+/** Cores without hyper-threading: a second thread on one core only takes the first one's cache. */
+function physicalCores(): number {
+  const logical = cpus().length;
+  try {
+    const cores = new Set<string>();
+    let [chip, core] = ['', ''];
+    for (const line of readFileSync('/proc/cpuinfo', 'utf8').split('\n')) {
+      if (line.startsWith('physical id')) chip = line;
+      if (line.startsWith('core id')) core = line;
+      if (line === '' && core) cores.add(`${chip} ${core}`);
+    }
+    return cores.size > 0 ? Math.min(cores.size, logical) : logical;
+  } catch {
+    return logical;
+  }
+}

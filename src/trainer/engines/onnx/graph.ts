@@ -1,0 +1,177 @@
+/**
+ * Builds an ONNX graph value by value, with the shape of every value known. The lowering (training.ts and the files it
+ * calls) writes graphs through it; session.ts gives the finished model to ONNX Runtime.
+ */
+import { Attribute, ConstantSpec, ElementType, encodeModel, NodeSpec, TensorSpec } from './proto';
+
+/** A tensor in the graph. */
+export type Value = TensorSpec;
+
+export interface NodeOptions {
+  readonly attributes?: Readonly<Record<string, Attribute>>;
+  readonly type?: ElementType;
+  readonly domain?: string;
+}
+
+/** Operator sets the graphs are written against. */
+const opsets = { '': 20, 'com.microsoft': 1, 'com.microsoft.nchwc': 1 } as const;
+
+export class Graph {
+  private readonly nodes: NodeSpec[] = [];
+  private readonly constants = new Map<string, ConstantSpec>();
+  private readonly inputs: Value[] = [];
+  private readonly outputs: Value[] = [];
+  private counter = 0;
+
+  constructor(private readonly name: string) {}
+
+  input(name: string, shape: readonly number[], type: ElementType = 'float32'): Value {
+    const value = { name, shape, type };
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** Makes a value an output of the graph; it is fetched by the value's name. */
+  output(value: Value): Value {
+    if (this.inputs.includes(value)) value = this.node('Identity', [value], value.shape);
+    this.outputs.push(value);
+    return value;
+  }
+
+  /** Adds a node with one output. An undefined input leaves an optional one out. */
+  node(
+    op: string,
+    inputs: readonly (Value | undefined)[],
+    shape: readonly number[],
+    { attributes = {}, type = 'float32', domain = '' }: NodeOptions = {},
+  ): Value {
+    return this.nodeOf(op, inputs, [{ shape, type }], attributes, domain)[0]!;
+  }
+
+  /** Adds a node with several outputs. */
+  nodeOf(
+    op: string,
+    inputs: readonly (Value | undefined)[],
+    outputs: readonly { readonly shape: readonly number[]; readonly type?: ElementType }[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    domain = '',
+  ): Value[] {
+    const values = outputs.map(({ shape, type = 'float32' }) => ({ name: `${op}_${this.counter++}`, shape, type }));
+    this.nodes.push({
+      op,
+      domain,
+      attributes,
+      inputs: inputs.map((value) => value?.name ?? ''),
+      outputs: values.map((value) => value.name),
+    });
+    return values;
+  }
+
+  floats(values: Float32Array | readonly number[], shape: readonly number[] = [values.length]): Value {
+    return this.constant('float32', new Uint8Array(Float32Array.from(values).buffer), shape);
+  }
+
+  integers(values: readonly number[], shape: readonly number[] = [values.length]): Value {
+    return this.constant('int64', new Uint8Array(BigInt64Array.from(values, BigInt).buffer), shape);
+  }
+
+  scalar(value: number): Value {
+    return this.floats([value], []);
+  }
+
+  /** Equal constants are stored once. */
+  private constant(type: ElementType, bytes: Uint8Array, shape: readonly number[]): Value {
+    const key = `${type} ${shape.join('×')} ${Buffer.from(bytes).toString('latin1')}`;
+    let found = this.constants.get(key);
+    if (!found) {
+      found = { name: `constant_${this.constants.size}`, type, shape, bytes };
+      this.constants.set(key, found);
+    }
+    return found;
+  }
+
+  reshape(x: Value, shape: readonly number[]): Value {
+    if (x.shape.join() === shape.join()) return x;
+    return this.node('Reshape', [x, this.integers(shape)], shape, { type: x.type });
+  }
+
+  transpose(x: Value, order: readonly number[]): Value {
+    const shape = order.map((axis) => x.shape[axis]!);
+    return this.node('Transpose', [x], shape, { attributes: { perm: order }, type: x.type });
+  }
+
+  /** x[starts:ends:steps] on the given axes; ends are exclusive, steps positive. */
+  slice(
+    x: Value,
+    axes: readonly number[],
+    starts: readonly number[],
+    ends: readonly number[],
+    steps: readonly number[] = axes.map(() => 1),
+  ): Value {
+    const shape = [...x.shape];
+    axes.forEach((axis, i) => (shape[axis] = Math.ceil((ends[i]! - starts[i]!) / steps[i]!)));
+    if (shape.join() === x.shape.join()) return x;
+    const [s, e, a, t] = [starts, ends, axes, steps].map((list) => this.integers(list));
+    return this.node('Slice', [x, s, e, a, t], shape, { type: x.type });
+  }
+
+  /** Pads with a constant; `pads` holds begin and end of each of the last two axes: [top, left, bottom, right]. */
+  padImage(x: Value, pads: readonly [number, number, number, number], value = 0): Value {
+    if (pads.every((n) => n === 0)) return x;
+    const [top, left, bottom, right] = pads;
+    const outer = x.shape.slice(0, -2);
+    const [h, w] = x.shape.slice(-2) as [number, number];
+    const zeros = outer.map(() => 0);
+    const all = this.integers([...zeros, top, left, ...zeros, bottom, right]);
+    return this.node('Pad', [x, all, this.scalar(value)], [...outer, h + top + bottom, w + left + right]);
+  }
+
+  /** Element by element with NumPy's broadcasting. */
+  binary(op: 'Add' | 'Sub' | 'Mul' | 'Div' | 'Max' | 'Min', a: Value, b: Value): Value {
+    const rank = Math.max(a.shape.length, b.shape.length);
+    const at = (value: Value, i: number) => value.shape[i - rank + value.shape.length] ?? 1;
+    const shape = Array.from({ length: rank }, (_, i) => Math.max(at(a, i), at(b, i)));
+    return this.node(op, [a, b], shape);
+  }
+
+  add = (a: Value, b: Value): Value => this.binary('Add', a, b);
+  sub = (a: Value, b: Value): Value => this.binary('Sub', a, b);
+  mul = (a: Value, b: Value): Value => this.binary('Mul', a, b);
+
+  unary(op: string, x: Value): Value {
+    return this.node(op, [x], x.shape);
+  }
+
+  /** ReduceSum, ReduceMean, ReduceMax … over some axes, which are dropped. */
+  reduce(op: string, x: Value, axes: readonly number[]): Value {
+    const shape = x.shape.filter((_, axis) => !axes.includes(axis));
+    return this.node(op, [x, this.integers(axes)], shape, { attributes: { keepdims: 0 } });
+  }
+
+  concat(values: readonly Value[], axis: number): Value {
+    if (values.length === 1) return values[0]!;
+    const shape = [...values[0]!.shape];
+    shape[axis] = values.reduce((sum, value) => sum + value.shape[axis]!, 0);
+    return this.node('Concat', values, shape, { attributes: { axis } });
+  }
+
+  /** a · b for stacks of matrices, with broadcasting over the outer axes. */
+  matmul(a: Value, b: Value): Value {
+    const outer = (a.shape.length >= b.shape.length ? a : b).shape.slice(0, -2);
+    return this.node('MatMul', [a, b], [...outer, a.shape.at(-2)!, b.shape.at(-1)!]);
+  }
+
+  /** a · b (+ c) for matrices, either of them transposed first. */
+  gemm(a: Value, b: Value, options: { transA?: boolean; transB?: boolean; bias?: Value } = {}): Value {
+    const { transA = false, transB = false, bias } = options;
+    const shape = [a.shape[transA ? 1 : 0]!, b.shape[transB ? 0 : 1]!];
+    const attributes = { transA: Number(transA), transB: Number(transB) };
+    return this.node('Gemm', bias ? [a, b, bias] : [a, b], shape, { attributes });
+  }
+
+  /** The finished model as ONNX bytes. */
+  encode(): Uint8Array {
+    const { name, nodes, inputs, outputs } = this;
+    return encodeModel({ name, nodes, inputs, outputs, constants: [...this.constants.values()], opsets });
+  }
+}

@@ -1,0 +1,401 @@
+/**
+ * A network that ONNX Runtime trains: its parameters and Adam's moments in one memory, batch norm's running statistics,
+ * and the sessions that compute passes over it, compiled when a batch size is first met. engine.ts makes them.
+ */
+import type * as Ort from 'onnxruntime-node';
+import { elements, Network, Tensors } from '../../../networks/network';
+import { fillDropoutMask } from '../../../random';
+import {
+  Batch,
+  EvaluationResult,
+  LossName,
+  Model,
+  ModelOptions,
+  ModelState,
+  StepPosition,
+  StepResult,
+} from '../engine';
+import { AdamMemory, SquaredNorms } from './adam';
+import { EvaluationGraph, evaluationGraph, trainingGraph, TrainingGraph } from './lowering';
+
+export type OrtApi = typeof Ort;
+
+/** A compiled graph with the tensors it reads and writes; their buffers are reused from pass to pass. */
+interface Session {
+  readonly session: Ort.InferenceSession;
+  readonly feeds: Record<string, Ort.Tensor>;
+  readonly fetches: Record<string, Ort.Tensor>;
+}
+
+interface TrainingSession extends Session {
+  readonly graph: TrainingGraph;
+  readonly targets: Float32Array;
+  readonly scale: Float32Array;
+  readonly logits: Float32Array;
+  readonly peaks?: Float32Array;
+  readonly statistics?: Float32Array;
+}
+
+interface EvaluationSession extends Session {
+  readonly graph: EvaluationGraph;
+  readonly logits: Float32Array;
+}
+
+/** What a step leaves behind, over all its passes. */
+interface Pass {
+  readonly logits: Float32Array;
+  readonly peaks?: Float32Array;
+}
+
+export class OnnxModel implements Model {
+  readonly microBatch: number;
+  private readonly memory: AdamMemory;
+  /** Running statistics, in the order of Network.buffers. */
+  private readonly buffers: Float32Array[];
+  private step = 0;
+  private loaded = false;
+  private disposed = false;
+  private readonly training = new Map<number, TrainingSession>();
+  private evaluation: Promise<EvaluationSession> | undefined;
+  private readonly evaluationSize: number;
+
+  constructor(
+    private readonly ort: OrtApi,
+    readonly network: Network,
+    private readonly options: ModelOptions,
+    private readonly sessionOptions: Ort.InferenceSession.SessionOptions,
+    private readonly onDispose: () => void,
+  ) {
+    this.microBatch = Math.min(options.microBatch ?? options.batchSize, options.batchSize);
+    this.memory = new AdamMemory(
+      network.parameters.map((p) => elements(p.shape)),
+      this.microBatch < options.batchSize,
+    );
+    this.buffers = network.buffers.map((b) => new Float32Array(elements(b.shape)));
+    this.evaluationSize = defaultEvaluationSize(network, options.batchSize);
+  }
+
+  async load(state: ModelState): Promise<void> {
+    const { network, memory } = this;
+    this.open();
+    const { optimizer } = state;
+    checkNames('parameter', network.parameters, state.parameters);
+    checkNames('buffer', network.buffers, state.buffers);
+    if (optimizer) {
+      checkNames('first moment', network.parameters, optimizer.firstMoment);
+      checkNames('second moment', network.parameters, optimizer.secondMoment);
+    }
+    network.parameters.forEach(({ name }, k) => {
+      memory.parameters[k]!.set(state.parameters.get(name)!);
+      if (optimizer) {
+        memory.firstMoment[k]!.set(optimizer.firstMoment.get(name)!);
+        memory.secondMoment[k]!.set(optimizer.secondMoment.get(name)!);
+      } else {
+        memory.firstMoment[k]!.fill(0);
+        memory.secondMoment[k]!.fill(0);
+      }
+    });
+    network.buffers.forEach(({ name }, k) => this.buffers[k]!.set(state.buffers.get(name)!));
+    this.step = optimizer?.step ?? 0;
+    this.loaded = true;
+  }
+
+  async save(): Promise<ModelState> {
+    this.ready();
+    const { network, memory } = this;
+    const named = (views: readonly Float32Array[]): Tensors =>
+      new Map(network.parameters.map(({ name }, k) => [name, views[k]!.slice()] as const));
+    return {
+      parameters: named(memory.parameters),
+      buffers: new Map(network.buffers.map(({ name }, k) => [name, this.buffers[k]!.slice()] as const)),
+      optimizer: {
+        step: this.step,
+        firstMoment: named(memory.firstMoment),
+        secondMoment: named(memory.secondMoment),
+      },
+    };
+  }
+
+  trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult> {
+    return this.guarded(async () => {
+      const { logits, peaks } = await this.backward(batch, at, (statistics, size) =>
+        this.moveBuffers(statistics, size),
+      );
+      this.step++;
+      const norms = this.memory.update(this.options.optimizer, this.step, learningRate);
+      const { lossSum, correct, std } = summarise(logits, batch, this.network.outputs, this.options.loss);
+      return {
+        loss: lossSum / batch.size,
+        correct,
+        diagnostics: { ...ratios(norms), deadShare: this.deadShare(peaks), logitStd: std },
+      };
+    });
+  }
+
+  gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }> {
+    return this.guarded(async () => {
+      const { logits } = await this.backward(batch, at, () => undefined);
+      const { lossSum } = summarise(logits, batch, this.network.outputs, this.options.loss);
+      const gradients: Tensors = new Map(
+        this.network.parameters.map(({ name }, k) => [name, this.memory.gradients[k]!.slice()] as const),
+      );
+      return { loss: lossSum / batch.size, logits, gradients };
+    });
+  }
+
+  evaluate(batch: Batch): Promise<EvaluationResult> {
+    return this.guarded(async () => {
+      const { network, evaluationSize } = this;
+      this.evaluation ??= this.openEvaluation(evaluationSize);
+      const { session, feeds, fetches, graph, logits: part } = await this.evaluation;
+      const logits = new Float32Array(batch.size * network.outputs);
+      const width = elements(network.inputShape);
+      for (let start = 0; start < batch.size; start += evaluationSize) {
+        const size = Math.min(evaluationSize, batch.size - start);
+        let images = batch.images.subarray(start * width, (start + size) * width);
+        if (size < evaluationSize) {
+          // Examples do not see one another in evaluation, so a short part is filled up with zeros.
+          const filled = new Float32Array(evaluationSize * width);
+          filled.set(images);
+          images = filled;
+        }
+        feeds[graph.images] = this.tensor(images, [evaluationSize, ...network.inputShape]);
+        await session.run(feeds, fetches);
+        logits.set(part.subarray(0, size * network.outputs), start * network.outputs);
+      }
+      return { lossSum: summarise(logits, batch, network.outputs, this.options.loss).lossSum, logits };
+    });
+  }
+
+  async dispose(): Promise<void> {
+    if (this.disposed) return;
+    this.disposed = true;
+    for (const { session } of this.training.values()) await session.release();
+    this.training.clear();
+    await (await this.evaluation)?.session.release();
+    this.onDispose();
+  }
+
+  /** Forward and backward over every pass of a batch; leaves the gradients of the mean loss in the memory. */
+  private async backward(
+    batch: Batch,
+    at: StepPosition,
+    onStatistics: (statistics: Float32Array, size: number) => void,
+  ): Promise<Pass> {
+    const { network, microBatch } = this;
+    if (batch.size < 1 || batch.size > this.options.batchSize) {
+      throw new RangeError(`a batch of ${batch.size} examples does not fit batchSize ${this.options.batchSize}`);
+    }
+    const width = elements(network.inputShape);
+    const logits = new Float32Array(batch.size * network.outputs);
+    let peaks: Float32Array | undefined;
+    const masks = this.dropoutMasks(batch.size, at);
+    for (let start = 0; start < batch.size; start += microBatch) {
+      const size = Math.min(microBatch, batch.size - start);
+      const pass = this.training.get(size) ?? (await this.openTraining(size));
+      const { graph, feeds } = pass;
+      const images = batch.images.subarray(start * width, (start + size) * width);
+      feeds[graph.images] = this.tensor(images, [size, ...network.inputShape]);
+      fillTargets(pass.targets, batch.labels.subarray(start, start + size), network.outputs);
+      pass.scale[0] = 1 / batch.size;
+      graph.masks.forEach(({ name, node }, i) => {
+        const features = elements(node.shape);
+        const mask = masks[i]!.subarray(start * features, (start + size) * features);
+        feeds[name] = this.tensor(mask, [size, ...node.shape]);
+      });
+      await pass.session.run(feeds, this.fetchesOf(pass, start === 0));
+      if (start > 0) this.memory.accumulate();
+      logits.set(pass.logits, start * network.outputs);
+      peaks = peaks ? peaks.map((peak, c) => Math.max(peak, pass.peaks![c]!)) : pass.peaks?.slice();
+      if (pass.statistics) onStatistics(pass.statistics, size);
+    }
+    return { logits, peaks };
+  }
+
+  /** The first pass of a step writes the gradients, later ones beside them, to be added. */
+  private fetchesOf({ graph, fetches }: TrainingSession, first: boolean): Record<string, Ort.Tensor> {
+    const into = first ? this.memory.gradients : this.memory.partial;
+    const { parameters } = this.network;
+    graph.gradients.forEach((name, k) => (fetches[name] = this.tensor(into[k]!, parameters[k]!.shape)));
+    return fetches;
+  }
+
+  private async openTraining(size: number): Promise<TrainingSession> {
+    const { network } = this;
+    const graph = trainingGraph(network, size, this.options.loss);
+    const session = await this.ort.InferenceSession.create(graph.model, this.sessionOptions);
+    const targets = new Float32Array(size * network.outputs);
+    const scale = new Float32Array(1);
+    const logits = new Float32Array(size * network.outputs);
+    const channelsOf = (kind: string) =>
+      network.nodes.reduce((sum, node) => sum + (node.op.kind === kind ? node.shape[0]! : 0), 0);
+    const peaks = graph.peaks === undefined ? undefined : new Float32Array(channelsOf('relu'));
+    const statistics = graph.statistics === undefined ? undefined : new Float32Array(2 * channelsOf('batchNorm'));
+    const feeds = this.parameterFeeds();
+    feeds[graph.targets] = this.tensor(targets, [size, network.outputs]);
+    feeds[graph.scale] = this.tensor(scale, [1]);
+    const fetches = { [graph.logits]: this.tensor(logits, [size, network.outputs]) };
+    if (peaks) fetches[graph.peaks!] = this.tensor(peaks, [peaks.length]);
+    if (statistics) fetches[graph.statistics!] = this.tensor(statistics, [statistics.length]);
+    const opened = { session, graph, feeds, fetches, targets, scale, logits, peaks, statistics };
+    this.training.set(size, opened);
+    return opened;
+  }
+
+  private async openEvaluation(size: number): Promise<EvaluationSession> {
+    const { network } = this;
+    const graph = evaluationGraph(network, size);
+    const session = await this.ort.InferenceSession.create(graph.model, this.sessionOptions);
+    const feeds = this.parameterFeeds();
+    network.buffers.forEach(({ name, shape }, k) => (feeds[name] = this.tensor(this.buffers[k]!, shape)));
+    const logits = new Float32Array(size * network.outputs);
+    const fetches = { [graph.logits]: this.tensor(logits, [size, network.outputs]) };
+    return { session, graph, feeds, fetches, logits };
+  }
+
+  private parameterFeeds(): Record<string, Ort.Tensor> {
+    const { parameters } = this.network;
+    return Object.fromEntries(
+      parameters.map((p, k) => [p.name, this.tensor(this.memory.parameters[k]!, p.shape)] as const),
+    );
+  }
+
+  private tensor(values: Float32Array, shape: readonly number[]): Ort.Tensor {
+    return new this.ort.Tensor('float32', values, shape);
+  }
+
+  /** Batch norm's running statistics take in those of a pass of `size` examples. */
+  private moveBuffers(statistics: Float32Array, size: number): void {
+    const { network } = this;
+    let at = 0;
+    for (const [index, { op, shape }] of network.nodes.entries()) {
+      if (op.kind !== 'batchNorm') continue;
+      const channels = shape[0]!;
+      const count = size * elements(shape.slice(1));
+      // One value alone has no unbiased variance; it counts as 0, which is what its biased variance is.
+      const unbias = op.unbiasedRunningVariance ? count / Math.max(count - 1, 1) : 1;
+      for (const [role, factor] of [
+        ['runningMean', 1],
+        ['runningVar', unbias],
+      ] as const) {
+        const running = this.buffers[network.buffers.findIndex((b) => b.node === index && b.role === role)]!;
+        for (let c = 0; c < channels; c++) {
+          running[c] = running[c]! * (1 - op.momentum) + statistics[at + c]! * factor * op.momentum;
+        }
+        at += channels;
+      }
+    }
+  }
+
+  private deadShare(peaks: Float32Array | undefined): Float64Array {
+    const shares: number[] = [];
+    let at = 0;
+    for (const { op, shape } of this.network.nodes) {
+      if (op.kind !== 'relu') continue;
+      let dead = 0;
+      for (const end = at + shape[0]!; at < end; at++) if (peaks![at] === 0) dead++;
+      shares.push(dead / shape[0]!);
+    }
+    return Float64Array.from(shares);
+  }
+
+  /** Masks of the whole batch, so that they do not depend on the size of a pass; one per dropout node with p > 0. */
+  private dropoutMasks(size: number, at: StepPosition): Float32Array[] {
+    return this.network.nodes.flatMap(({ op, shape }) => {
+      if (op.kind !== 'dropout' || op.p === 0) return [];
+      const mask = new Float32Array(size * elements(shape));
+      fillDropoutMask(mask, this.options.seed, at, op.ordinal, op.p);
+      return [mask];
+    });
+  }
+
+  private open(): void {
+    if (this.disposed) throw new Error('The model has been disposed.');
+  }
+
+  private ready(): void {
+    this.open();
+    if (!this.loaded) throw new Error('The model has no parameters yet: load() comes first.');
+  }
+
+  /** Runs a computation; when it fails the model is disposed, because nobody can say how far it came. */
+  private async guarded<Result>(compute: () => Promise<Result>): Promise<Result> {
+    this.ready();
+    try {
+      return await compute();
+    } catch (error) {
+      await this.dispose();
+      throw error;
+    }
+  }
+}
+
+function checkNames(
+  what: string,
+  expected: readonly { readonly name: string; readonly shape: readonly number[] }[],
+  tensors: Tensors,
+): void {
+  for (const { name, shape } of expected) {
+    const values = tensors.get(name);
+    if (!values) throw new Error(`The ${what} ${name} is missing.`);
+    if (values.length !== elements(shape)) {
+      throw new Error(`The ${what} ${name} has ${values.length} values instead of ${shape.join('×')}.`);
+    }
+  }
+  const names = new Set(expected.map(({ name }) => name));
+  for (const name of tensors.keys()) {
+    if (!names.has(name)) throw new Error(`The network has no ${what} called ${name}.`);
+  }
+}
+
+function ratios(norms: readonly SquaredNorms[]): { gradientNorm: Float64Array; updateRatio: Float64Array } {
+  return {
+    gradientNorm: Float64Array.from(norms, ({ gradient }) => Math.sqrt(gradient)),
+    updateRatio: Float64Array.from(norms, (n) => (n.parameter === 0 ? 0 : Math.sqrt(n.update / n.parameter))),
+  };
+}
+
+function fillTargets(targets: Float32Array, labels: Int32Array, outputs: number): void {
+  if (outputs === 1) return targets.set(labels);
+  targets.fill(0);
+  labels.forEach((label, n) => (targets[n * outputs + label] = 1));
+}
+
+/** Loss (in float64), accuracy and spread of the logits of a batch. */
+function summarise(
+  logits: Float32Array,
+  batch: Batch,
+  outputs: number,
+  loss: LossName,
+): { lossSum: number; correct: number; std: number } {
+  let [lossSum, correct, sum] = [0, 0, 0];
+  for (let n = 0; n < batch.size; n++) {
+    const label = batch.labels[n]!;
+    const first = n * outputs;
+    let best = first;
+    for (let i = first; i < first + outputs; i++) {
+      sum += logits[i]!;
+      if (logits[i]! > logits[best]!) best = i;
+    }
+    if ((outputs === 1 ? Number(logits[first]! > 0) : best - first) === label) correct++;
+    if (loss === 'bce_with_logits') {
+      const x = logits[first]!;
+      lossSum += Math.max(x, 0) - x * label + Math.log1p(Math.exp(-Math.abs(x)));
+    } else {
+      let total = 0;
+      for (let i = first; i < first + outputs; i++) total += Math.exp(logits[i]! - logits[best]!);
+      lossSum += Math.log(total) + logits[best]! - logits[first + label]!;
+    }
+  }
+  const count = batch.size * outputs;
+  const mean = sum / count;
+  let squares = 0;
+  for (let i = 0; i < count; i++) squares += (logits[i]! - mean) ** 2;
+  return { lossSum, correct, std: Math.sqrt(squares / count) };
+}
+
+/** Parts of evaluation: at least the training batch, more where images are small, within 64 MiB for the largest value. */
+function defaultEvaluationSize(network: Network, batchSize: number): number {
+  const largest = Math.max(...network.nodes.map((node) => elements(node.shape)));
+  return Math.min(256, Math.max(1, Math.min(batchSize, 32), Math.floor(2 ** 24 / largest)));
+}

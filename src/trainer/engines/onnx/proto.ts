@@ -1,0 +1,136 @@
+/**
+ * Writes ONNX models in protobuf's wire format: the few messages and fields that a training step needs, with the field
+ * numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). graph.ts is its only caller.
+ */
+
+/** Element types, with ONNX's numbers (TensorProto.DataType). */
+export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9 } as const;
+export type ElementType = keyof typeof elementTypes;
+
+export type Attribute = number | string | readonly number[] | { readonly float: number };
+
+export interface NodeSpec {
+  readonly op: string;
+  readonly domain: string;
+  /** Names of values; an empty name leaves an optional input out. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Numbers and lists are ints; a float is wrapped, because protobuf keeps the two apart. */
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+export interface TensorSpec {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+}
+
+export interface ConstantSpec extends TensorSpec {
+  /** Little-endian, row-major. */
+  readonly bytes: Uint8Array;
+}
+
+export interface ModelSpec {
+  readonly name: string;
+  readonly nodes: readonly NodeSpec[];
+  readonly constants: readonly ConstantSpec[];
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  /** Version of each operator domain; '' is ONNX's own. */
+  readonly opsets: Readonly<Record<string, number>>;
+}
+
+type Chunks = Uint8Array[];
+
+const utf8 = new TextEncoder();
+
+function varint(value: number | bigint): Uint8Array {
+  // Negative integers are sign-extended to 64 bits, as protobuf's int64 is.
+  let rest = BigInt.asUintN(64, BigInt(value));
+  const bytes: number[] = [];
+  do {
+    bytes.push(Number(rest & 0x7fn) | (rest > 0x7fn ? 0x80 : 0));
+    rest >>= 7n;
+  } while (rest > 0n);
+  return Uint8Array.from(bytes);
+}
+
+const integer = (field: number, value: number): Chunks => [varint(field << 3), varint(value)];
+
+function bytes(field: number, value: Uint8Array): Chunks {
+  return [varint((field << 3) | 2), varint(value.length), value];
+}
+
+const text = (field: number, value: string): Chunks => bytes(field, utf8.encode(value));
+
+function message(field: number, parts: Chunks): Chunks {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return [varint((field << 3) | 2), varint(length), ...parts];
+}
+
+function float(field: number, value: number): Chunks {
+  const four = new Uint8Array(4);
+  new DataView(four.buffer).setFloat32(0, value, true);
+  return [varint((field << 3) | 5), four];
+}
+
+function attribute(name: string, value: Attribute): Chunks {
+  const kind = { float: 1, int: 2, string: 3, ints: 7 };
+  const head = text(1, name);
+  if (typeof value === 'number') return [...head, ...integer(3, value), ...integer(20, kind.int)];
+  if (typeof value === 'string') return [...head, ...text(4, value), ...integer(20, kind.string)];
+  if ('float' in value) return [...head, ...float(2, value.float), ...integer(20, kind.float)];
+  return [...head, ...value.flatMap((v) => integer(8, v)), ...integer(20, kind.ints)];
+}
+
+function node(spec: NodeSpec): Chunks {
+  return [
+    ...spec.inputs.flatMap((name) => text(1, name)),
+    ...spec.outputs.flatMap((name) => text(2, name)),
+    ...text(3, spec.outputs[0]!),
+    ...text(4, spec.op),
+    ...Object.entries(spec.attributes).flatMap(([name, value]) => message(5, attribute(name, value))),
+    ...text(7, spec.domain),
+  ];
+}
+
+function constant(spec: ConstantSpec): Chunks {
+  return [
+    ...spec.shape.flatMap((n) => integer(1, n)),
+    ...integer(2, elementTypes[spec.type]),
+    ...text(8, spec.name),
+    ...bytes(9, spec.bytes),
+  ];
+}
+
+function valueInfo(spec: TensorSpec): Chunks {
+  const shape = spec.shape.flatMap((n) => message(1, integer(1, n)));
+  const tensor = [...integer(1, elementTypes[spec.type]), ...message(2, shape)];
+  return [...text(1, spec.name), ...message(2, message(1, tensor))];
+}
+
+/** The bytes of a ModelProto (IR version 10). */
+export function encodeModel(model: ModelSpec): Uint8Array {
+  const graph = [
+    ...model.nodes.flatMap((spec) => message(1, node(spec))),
+    ...text(2, model.name),
+    ...model.constants.flatMap((spec) => message(5, constant(spec))),
+    ...model.inputs.flatMap((spec) => message(11, valueInfo(spec))),
+    ...model.outputs.flatMap((spec) => message(12, valueInfo(spec))),
+  ];
+  const chunks = [
+    ...integer(1, 10),
+    ...text(2, 'ConvLab'),
+    ...message(7, graph),
+    ...Object.entries(model.opsets).flatMap(([domain, version]) =>
+      message(8, [...text(1, domain), ...integer(2, version)]),
+    ),
+  ];
+  const out = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    out.set(chunk, at);
+    at += chunk.length;
+  }
+  return out;
+}

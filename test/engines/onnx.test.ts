@@ -1,0 +1,5 @@
+/** The embedded engine, on ONNX Runtime's CPU kernels. */
+import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
+import { describeEngine } from './conformance';
+
+describeEngine(onnxProvider);
