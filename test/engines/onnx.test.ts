@@ -2,4 +2,4 @@
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 import { describeEngine } from './conformance';
 
-describeEngine(onnxProvider);
+describeEngine(onnxProvider, { goldenNetworks: ['alexnet', 'vgg16', 'resnet18', 'resnet50'] });
