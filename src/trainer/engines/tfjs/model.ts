@@ -278,23 +278,28 @@ class TfjsModel implements Model {
     const [keep1, take1] = [tf.scalar(beta1), tf.scalar(1 - beta1)];
     const [keep2, take2] = [tf.scalar(beta2), tf.scalar(1 - beta2)];
     const epsilon = tf.scalar(eps);
-    const squaredNorm = (tensor: Tensor) => tf.sum(tf.square(tensor));
-    return gradients.flatMap((gradient, k) =>
-      tf.tidy(() => {
-        const parameter = state.parameters[k]!;
-        const mean = tf.add(tf.mul(state.firstMoment[k]!, keep1), tf.mul(gradient, take1));
-        const square = tf.add(tf.mul(state.secondMoment[k]!, keep2), tf.mul(tf.square(gradient), take2));
-        const root = tf.add(tf.mul(tf.sqrt(square), rootScale), epsilon);
-        const change = tf.div(tf.mul(mean, stepSize), root);
-        const norms = [squaredNorm(gradient), squaredNorm(change), squaredNorm(parameter)];
-        const next = tf.sub(parameter, change);
-        tf.dispose([parameter, state.firstMoment[k]!, state.secondMoment[k]!, gradient]);
-        state.parameters[k] = tf.keep(next);
-        state.firstMoment[k] = tf.keep(mean);
-        state.secondMoment[k] = tf.keep(square);
-        return norms;
-      }),
-    );
+    const squaredNorm = (tensor: Tensor) => tf.tidy(() => tf.sum(tf.square(tensor)));
+    const moment = (before: Tensor, keep: Tensor, now: () => Tensor, take: Tensor) => {
+      const after = tf.tidy(() => tf.add(tf.mul(before, keep), tf.mul(now(), take)));
+      before.dispose();
+      return tf.keep(after);
+    };
+    // Small scopes: VGG-16 has one matrix of 411 MB, and every temporary of its size counts.
+    return gradients.flatMap((gradient, k) => {
+      const parameter = state.parameters[k]!;
+      const mean = (state.firstMoment[k] = moment(state.firstMoment[k]!, keep1, () => gradient, take1));
+      const square = (state.secondMoment[k] = moment(state.secondMoment[k]!, keep2, () => tf.square(gradient), take2));
+      const gradientNorm = squaredNorm(gradient);
+      gradient.dispose();
+      const change = tf.tidy(() => {
+        const root = tf.tidy(() => tf.add(tf.mul(tf.sqrt(square), rootScale), epsilon));
+        return tf.div(tf.mul(mean, stepSize), root);
+      });
+      const norms = [gradientNorm, squaredNorm(change), squaredNorm(parameter)];
+      state.parameters[k] = tf.keep(tf.sub(parameter, change));
+      tf.dispose([parameter, change]);
+      return norms;
+    });
   }
 
   private diagnostics(figures: Float32Array, logitStd: number): StepDiagnostics {

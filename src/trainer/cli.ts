@@ -1,0 +1,467 @@
+/**
+ * `convlab`, the trainer on the terminal. It reads the command line, starts the same child process as the editor does,
+ * and prints what it tells: lines and a progress bar for a person, or with --json one event per line for a program.
+ */
+import * as l10n from '@vscode/l10n';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+import {
+  datasetNames,
+  datasetTitles,
+  nearest,
+  Overrides,
+  Preset,
+  presetNames,
+  ResolvedExperiment,
+  resolveExperiment,
+} from '../experiment';
+import { findExperiment, loadExperiments } from '../experimentFiles';
+import { Message, message, texts, UserError } from '../messages';
+import { engineNames, EngineRequest, RunEvent, StartedEvent, StepEvent } from '../protocol';
+import { readRecord, runsFolderOf } from '../runs';
+import { endError, startTrainer, Trainer } from '../trainerClient';
+import { verifyDataset } from './data/open';
+import { probeAll } from './engines/choose';
+
+/** The exit statuses of the contract. */
+const Exit = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
+
+/** Wrong usage: printed with the commands, exit status 2. */
+class UsageError extends UserError {}
+
+const root = path.join(__dirname, '..');
+const experimentsFolder = path.join(root, 'experiments');
+const languages = ['en', 'zh-TW', 'zh-CN'] as const;
+
+const options = {
+  preset: { type: 'string' },
+  engine: { type: 'string' },
+  epochs: { type: 'string' },
+  seed: { type: 'string' },
+  limit: { type: 'string' },
+  threads: { type: 'string' },
+  set: { type: 'string', multiple: true },
+  data: { type: 'string' },
+  resume: { type: 'string' },
+  runs: { type: 'string' },
+  lang: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+type Values = {
+  [Name in keyof typeof options]?: (typeof options)[Name] extends { multiple: true }
+    ? string[]
+    : (typeof options)[Name] extends { type: 'boolean' }
+      ? boolean
+      : string;
+};
+
+const commands = {
+  list: {
+    arguments: '',
+    about: message('usageList'),
+    options: ['lang', 'json'],
+    run: list,
+  },
+  train: {
+    arguments:
+      '<id> [--preset course|quick] [--engine auto|tensorflow|webgpu|onnx] [--epochs N] [--seed N] [--limit N]\n' +
+      '      [--set optimizer.learningRate=1e-4] [--threads N] [--data DIR] [--resume RUN] [--runs DIR] [--json]',
+    about: message('usageTrain'),
+    options: Object.keys(options),
+    run: train,
+  },
+  engines: {
+    arguments: '',
+    about: message('usageEngines'),
+    options: ['lang', 'json'],
+    run: engines,
+  },
+  data: {
+    arguments: `<${datasetNames.join('|')}> [--data DIR]`,
+    about: message('usageData'),
+    options: ['data', 'lang'],
+    run: data,
+  },
+} satisfies Record<
+  string,
+  {
+    arguments: string;
+    about: Message;
+    options: string[];
+    run: (args: string[], values: Values) => Promise<number> | number;
+  }
+>;
+
+/** The message in the language of the terminal. */
+const t = ({ id, args }: Message): string => l10n.t(texts[id], args);
+const say = (text: string) => process.stdout.write(`${text}\n`);
+const complain = (text: string) => process.stderr.write(`${text}\n`);
+
+function setLanguage(asked: string | undefined): void {
+  if (asked !== undefined && !languages.some((l) => l.toLowerCase() === asked.toLowerCase())) {
+    throw badOption('--lang', asked, message('expectedOneOf', { known: languages.join(', ') }));
+  }
+  const { LC_ALL, LC_MESSAGES, LANG } = process.env;
+  const tag = (asked ?? LC_ALL ?? LC_MESSAGES ?? LANG ?? '').toLowerCase().replace('_', '-');
+  const name = /^zh-(tw|hk|mo|hant)/.test(tag) ? 'zh-tw' : /^zh/.test(tag) ? 'zh-cn' : undefined;
+  const file = name && path.join(root, 'l10n', `bundle.l10n.${name}.json`);
+  if (file && fs.existsSync(file)) l10n.config({ contents: fs.readFileSync(file, 'utf8') });
+}
+
+const badOption = (option: string, value: string, expected: Message) =>
+  new UsageError(message('badOption', { option, value, expected: t(expected) }));
+
+function usage(): string {
+  const lines = Object.entries(commands).map(
+    ([name, c]) => `  convlab ${name} ${c.arguments}`.trimEnd() + `\n      ${t(c.about)}`,
+  );
+  return [t(message('usage')), ...lines, '', `  --lang ${languages.join('|')}`, t(message('usageExit'))].join('\n');
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const { values, positionals } = parse(argv);
+    setLanguage(values.lang);
+    const [command, ...rest] = positionals;
+    if (values.help || command === undefined) {
+      say(usage());
+      return values.help ? Exit.ok : Exit.usage;
+    }
+    if (!Object.hasOwn(commands, command)) {
+      const near = nearest(command, Object.keys(commands));
+      throw new UsageError(
+        near ? message('unknownCommandNearest', { command, nearest: near }) : message('unknownCommand', { command }),
+      );
+    }
+    const chosen = commands[command as keyof typeof commands];
+    const stray = Object.keys(values).find((name) => !(chosen.options as string[]).includes(name));
+    if (stray) throw new UsageError(message('tooManyArguments', { command, argument: `--${stray}` }));
+    return await chosen.run(rest, values);
+  } catch (error) {
+    if (error instanceof UserError) {
+      complain(t(message('errorLine', { text: sentence(error) })));
+      if (error instanceof UsageError) complain(`\n${usage()}`);
+      return error instanceof UsageError ? Exit.usage : Exit.failed;
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    complain(t(message('errorLine', { text: t(message('unexpectedError', { reason })) })));
+    if (process.env['CONVLAB_DEBUG'] && error instanceof Error) complain(error.stack ?? '');
+    return Exit.failed;
+  }
+}
+
+const sentence = ({ userMessage, advice }: UserError) => [userMessage, ...(advice ? [advice] : [])].map(t).join(' ');
+
+function parse(argv: readonly string[]): { values: Values; positionals: string[] } {
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(message('badOptions', { reason: (error as Error).message }));
+  }
+}
+
+function list(args: string[], values: Values): number {
+  if (args.length) throw new UsageError(message('tooManyArguments', { command: 'list', argument: args[0]! }));
+  for (const { experiment, error } of loadExperiments(experimentsFolder)) {
+    if (error) {
+      complain(t(message('warningLine', { text: sentence(error) })));
+    } else if (values.json) {
+      const { id, title, question, epochs, presets } = experiment;
+      say(JSON.stringify({ id, title, question, epochs, presets: ['course', ...Object.keys(presets)] }));
+    } else {
+      say(`${experiment.id.padEnd(24)} ${experiment.title.padEnd(32)} ${experiment.question}`.trimEnd());
+    }
+  }
+  return Exit.ok;
+}
+
+async function engines(args: string[], values: Values): Promise<number> {
+  if (args.length) throw new UsageError(message('tooManyArguments', { command: 'engines', argument: args[0]! }));
+  for (const { provider, availability } of await probeAll()) {
+    const engine = provider.name;
+    if (values.json) say(JSON.stringify({ engine, ...availability }));
+    else if (availability.usable) say(t(message('engineUsableLine', { engine, device: availability.device.name })));
+    else say(t(message('engineUnusableLine', { engine, reason: t(availability.reason) })));
+  }
+  return Exit.ok;
+}
+
+async function data([name, ...more]: string[], values: Values): Promise<number> {
+  if (name === undefined) throw new UsageError(message('missingArgument', { command: 'data', argument: '<dataset>' }));
+  if (more.length) throw new UsageError(message('tooManyArguments', { command: 'data', argument: more[0]! }));
+  const known = datasetNames.find((d) => d === name);
+  if (!known) throw new UsageError(message('datasetUnknown', { name, known: datasetNames.join(', ') }));
+  say(t(await verifyDataset(known, values.data)));
+  return Exit.ok;
+}
+
+function wholeNumber(option: string, text: string, least: number): number {
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(n) || n < least) {
+    throw badOption(option, text, message('expectedWhole', { least }));
+  }
+  return n;
+}
+
+function oneOf<T extends string>(option: string, text: string, known: readonly T[]): T {
+  const found = known.find((k) => k === text);
+  if (found === undefined) throw badOption(option, text, message('expectedOneOf', { known: known.join(', ') }));
+  return found;
+}
+
+function overridesFrom(values: Values): Overrides {
+  const overrides: Record<string, unknown> = {};
+  for (const pair of values.set ?? []) {
+    const at = pair.indexOf('=');
+    if (at < 1) throw badOption('--set', pair, message('expectedSetting'));
+    const text = pair.slice(at + 1);
+    try {
+      overrides[pair.slice(0, at)] = JSON.parse(text);
+    } catch {
+      // A word that is not JSON stands for itself, so that names need no quotes.
+      overrides[pair.slice(0, at)] = text;
+    }
+  }
+  for (const [name, least] of [
+    ['epochs', 1],
+    ['seed', 0],
+    ['limit', 1],
+  ] as const) {
+    const text = values[name];
+    if (text !== undefined) overrides[name] = wholeNumber(`--${name}`, text, least);
+  }
+  return overrides;
+}
+
+/** The experiment to train and, when going on with a run, its folder. */
+function whatToTrain(
+  [id, ...more]: string[],
+  values: Values,
+  runsFolder: string,
+): { experiment: ResolvedExperiment; resume?: string } {
+  if (more.length) throw new UsageError(message('tooManyArguments', { command: 'train', argument: more[0]! }));
+  if (values.resume === undefined) {
+    if (id === undefined) throw new UsageError(message('missingArgument', { command: 'train', argument: '<id>' }));
+    const preset: Preset = values.preset === undefined ? 'course' : oneOf('--preset', values.preset, presetNames);
+    return { experiment: resolveExperiment(findExperiment(experimentsFolder, id), preset, overridesFrom(values)) };
+  }
+  // A name inside the runs folder, or a path to a folder inside it.
+  const resume = [path.resolve(runsFolder, values.resume), path.resolve(values.resume)].find((f) => fs.existsSync(f));
+  if (resume === undefined)
+    throw new UserError(message('runNotFound', { folder: path.resolve(runsFolder, values.resume) }));
+  if (path.dirname(fs.realpathSync(resume)) !== fs.realpathSync(runsFolder)) {
+    throw new UserError(message('resumeOutside', { run: resume, folder: runsFolder }), message('resumeOutsideAdvice'));
+  }
+  for (const option of ['preset', 'epochs', 'seed', 'limit', 'set'] as const) {
+    if (values[option] !== undefined) {
+      throw new UsageError(message('tooManyArguments', { command: 'train --resume', argument: `--${option}` }));
+    }
+  }
+  return { experiment: readRecord(resume).experiment, resume };
+}
+
+async function train(args: string[], values: Values): Promise<number> {
+  const runsFolder = path.resolve(
+    values.runs ??
+      (values.resume !== undefined && fs.existsSync(values.resume) ? path.dirname(values.resume) : runsFolderOf('.')),
+  );
+  const engine: EngineRequest = oneOf('--engine', values.engine ?? 'auto', ['auto', ...engineNames]);
+  const threads = values.threads === undefined ? undefined : wholeNumber('--threads', values.threads, 1);
+  const { experiment, resume } = whatToTrain(args, values, runsFolder);
+  const display = values.json ? new JsonDisplay() : new PersonDisplay();
+  const dataFolder = values.data === undefined ? undefined : path.resolve(values.data);
+  const trainer = startTrainer(
+    { experiment, engine, threads, runsFolder, resume, dataFolder },
+    { script: path.join(__dirname, 'trainer.js') },
+    {
+      onRun: (folder) => display.run(folder),
+      onProgress: (text) => display.progress(text),
+      onEvents: (events) => events.forEach((event) => display.event(event)),
+      onLog: complain,
+    },
+  );
+  const release = stopOnSignals(trainer, () => display.progress(message('stopping')));
+  const end = await trainer.ended;
+  release();
+  display.end();
+  if (end.kind === 'failed' || end.kind === 'crashed') {
+    display.failure(endError(end), end.kind === 'crashed');
+    return Exit.failed;
+  }
+  return end.kind === 'finished' ? Exit.ok : Exit.stopped;
+}
+
+/** The first signal asks the trainer to stop, the second ends it. */
+function stopOnSignals(trainer: Trainer, onStop: () => void): () => void {
+  let asked = false;
+  const stop = () => {
+    if (asked) return trainer.kill();
+    asked = true;
+    onStop();
+    void trainer.stop();
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  signals.forEach((signal) => process.on(signal, stop));
+  return () => signals.forEach((signal) => process.removeListener(signal, stop));
+}
+
+interface Display {
+  run(folder: string): void;
+  progress(text: Message): void;
+  event(event: RunEvent): void;
+  end(): void;
+  failure(error: UserError, crashed: boolean): void;
+}
+
+/** One event per line on standard output. */
+class JsonDisplay implements Display {
+  run(): void {}
+  progress(): void {}
+  event(event: RunEvent): void {
+    say(JSON.stringify(event));
+  }
+  end(): void {}
+  failure(error: UserError, crashed: boolean): void {
+    // A trainer that crashed could not say so itself; a reader of the stream must still find an end.
+    if (crashed) this.event({ type: 'failed', message: error.userMessage, advice: error.advice });
+    complain(t(message('errorLine', { text: sentence(error) })));
+  }
+}
+
+/** Lines for a person, with a progress bar where standard error is a terminal. */
+class PersonDisplay implements Display {
+  private readonly bar = process.stderr.isTTY === true;
+  private barShown = false;
+  private started?: StartedEvent;
+  private folder = '';
+
+  run(folder: string): void {
+    this.folder = folder;
+    this.line(t(message('runNamed', { folder })));
+  }
+
+  progress(text: Message): void {
+    if (this.bar) this.showBar(t(text));
+  }
+
+  event(event: RunEvent): void {
+    switch (event.type) {
+      case 'started': {
+        this.started = event;
+        const { examples, parameterCount, engine, device, experiment } = event;
+        this.line(
+          t(
+            message('trainingOn', {
+              title: experiment.title,
+              parameters: parameterCount.toLocaleString('en'),
+              engine,
+              device,
+              train: examples.train,
+              validation: examples.validation,
+              test: examples.test,
+            }),
+          ),
+        );
+        break;
+      }
+      case 'resumed':
+        this.line(t(message('resumedLine', { epoch: event.epoch, step: event.step })));
+        break;
+      case 'step':
+        if (this.bar && this.started) this.showBar(this.stepBar(event, this.started));
+        break;
+      case 'epoch': {
+        const line = message('epochLine', {
+          epoch: event.epoch,
+          epochs: this.epochs(),
+          trainLoss: event.trainLoss.toFixed(4),
+          trainAccuracy: event.trainAccuracy.toFixed(4),
+          validationAccuracy: event.validationAccuracy.toFixed(4),
+        });
+        const speed = message('epochSpeed', {
+          seconds: event.seconds.toFixed(1),
+          rate: Math.round(event.imagesPerSecond),
+        });
+        this.line(`${t(line)}  ${t(speed)}`);
+        break;
+      }
+      case 'warning':
+        this.clearBar();
+        complain(t(message('warningLine', { text: t(event.message) })));
+        break;
+      case 'finished': {
+        const accuracy = event.testAccuracy.toFixed(4);
+        this.line(
+          t(
+            message('bestEpochLine', {
+              accuracy: event.bestValidationAccuracy.toFixed(4),
+              epoch: event.bestEpoch,
+            }),
+          ),
+        );
+        this.line(t(message(event.testedOnTestSet ? 'testAccuracyLine' : 'validationAccuracyLine', { accuracy })));
+        break;
+      }
+      case 'stopped':
+        this.line(t(message('stoppedLine', { run: path.relative('.', this.folder) || this.folder })));
+        break;
+      case 'failed':
+        // Printed once, with its advice, when the process has ended.
+        break;
+    }
+  }
+
+  end(): void {
+    this.clearBar();
+  }
+
+  failure(error: UserError): void {
+    complain(t(message('errorLine', { text: sentence(error) })));
+  }
+
+  private epochs(): number | string {
+    // A resumed run has told of its start in an earlier process; its record still knows.
+    return this.started?.experiment.epochs ?? (this.folder ? readRecord(this.folder).experiment.epochs : '?');
+  }
+
+  private stepBar({ epoch, step, loss, imagesPerSecond, secondsLeft }: StepEvent, started: StartedEvent): string {
+    const { epochs } = started.experiment;
+    const share = ((epoch - 1) * started.stepsPerEpoch + step + 1) / (epochs * started.stepsPerEpoch);
+    const filled = Math.round(share * 24);
+    const seconds = Math.round(secondsLeft);
+    const left = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+    const words = message('progressLine', {
+      epoch,
+      epochs,
+      loss: loss.toFixed(4),
+      rate: Math.round(imagesPerSecond),
+      left,
+    });
+    return `${'█'.repeat(filled)}${'░'.repeat(24 - filled)} ${t(words)}`;
+  }
+
+  private showBar(text: string): void {
+    const width = (process.stderr.columns ?? 80) - 1;
+    process.stderr.write(`\r\x1b[2K${[...text].slice(0, width).join('')}`);
+    this.barShown = true;
+  }
+
+  private clearBar(): void {
+    if (this.barShown) process.stderr.write('\r\x1b[2K');
+    this.barShown = false;
+  }
+
+  private line(text: string): void {
+    this.clearBar();
+    say(text);
+  }
+}
+
+// A reader that goes away (`| head`) is no error of ours.
+process.stdout.on('error', () => process.exit(Exit.ok));
+void main(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

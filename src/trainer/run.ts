@@ -1,0 +1,440 @@
+/**
+ * The training loop, read from top to bottom: opens engine and data, trains epoch by epoch, writes checkpoints, and
+ * tests the last parameters at the end. `main.ts` drives it in a child process. Every random choice is a function of
+ * seed, epoch and index, so a run that goes on from a checkpoint draws exactly the curve it would have had.
+ */
+import * as path from 'node:path';
+import { outputsOf, ResolvedExperiment } from '../experiment';
+import { Message, message, UserError } from '../messages';
+import { buildNetwork, networks } from '../networks/catalog';
+import { elements, initialBuffers, initialParameters, Network, parameterCount } from '../networks/network';
+import { FinishedEvent, LayerFigures, protocolVersion, RunEvent, StepEvent, TrainRequest } from '../protocol';
+import { readEvents, RunFolder } from '../runs';
+import { checkDiskSpace, readNewest, writeBest, writeLast } from './checkpoint';
+import { evaluationBatches, trainingBatches } from './data/batches';
+import type { Dataset, Part } from './data/dataset';
+import { openDataset } from './data/open';
+import { openEngine, providers as allProviders } from './engines/choose';
+import type { Engine, EngineProvider, Model, StepDiagnostics } from './engines/engine';
+
+/** What the loop needs from the process it runs in. */
+export interface Surroundings {
+  /** ConvLab's own version, recorded with the run. */
+  readonly version: string;
+  readonly providers?: readonly EngineProvider[];
+  /** Called after the events are on disk. */
+  emit(events: readonly RunEvent[]): void;
+  progress(message: Message): void;
+  runFolder(folder: string): void;
+  /** Asked after every step and every evaluated batch. */
+  stopRequested(): 'user' | 'editorGone' | undefined;
+}
+
+/** About this many step events over a run; their spacing is fixed by the run, never by the clock. */
+const stepEventsPerRun = 2000;
+/** Mid-epoch checkpoints at least this far apart, in seconds, and at most this share of the time. */
+const checkpointSeconds = 60;
+const checkpointShare = 0.02;
+
+/** Where the loop stands, as stored in a checkpoint: the epoch under way, its steps done, and its sums so far. */
+interface Position {
+  epoch: number;
+  step: number;
+  /** Seconds of training before this process took over. */
+  seconds: number;
+  best?: { epoch: number; validationAccuracy: number };
+  sums: EpochSums;
+}
+
+/** Sums over the steps of one epoch; JSON, and exact in it. */
+interface EpochSums {
+  examples: number;
+  loss: number;
+  correct: number;
+  steps: number;
+  seconds: number;
+  logitStd: number;
+  /** Per parameter: sum of squared gradient norms, and of update ratios. */
+  gradientSquares: number[];
+  updateRatios: number[];
+  /** Per relu node. */
+  deadShares: number[];
+  /** Losses since the last step event. */
+  windowLoss: number;
+  windowSteps: number;
+}
+
+const emptySums = (): EpochSums => ({
+  examples: 0,
+  loss: 0,
+  correct: 0,
+  steps: 0,
+  seconds: 0,
+  logitStd: 0,
+  gradientSquares: [],
+  updateRatios: [],
+  deadShares: [],
+  windowLoss: 0,
+  windowSteps: 0,
+});
+
+/** A request to stop, on its way out of the loop. */
+class Stop extends Error {
+  constructor(readonly reason: 'user' | 'editorGone') {
+    super('stop');
+  }
+}
+
+/**
+ * Trains, from the start or from where a run stands. Everything that happens is told through `surroundings` and written
+ * to the run's folder; the promise settles when the run has finished, stopped or failed, and rejects only on a defect.
+ */
+export async function run(
+  request: TrainRequest,
+  surroundings: Surroundings,
+): Promise<'finished' | 'stopped' | 'failed'> {
+  let folder: RunFolder | undefined;
+  let engine: Engine | undefined;
+  let model: Model | undefined;
+  const emit = (event: RunEvent) => {
+    folder?.append([event]);
+    surroundings.emit([event]);
+  };
+  try {
+    const { experiment } = request;
+    if (experiment.network.weights !== 'scratch') {
+      throw new UserError(message('weightsUnsupported'), message('weightsUnsupportedAdvice'));
+    }
+    surroundings.progress(message('openingEngine'));
+    const opened = await openEngine(
+      request.engine,
+      { threads: request.threads },
+      surroundings.providers ?? allProviders,
+    );
+    engine = opened.engine;
+    surroundings.progress(message('loadingData', { dataset: experiment.dataset.name }));
+    const dataset = await openDataset(experiment, request.dataFolder);
+
+    folder = request.resume
+      ? openForResuming(request.resume, experiment)
+      : RunFolder.create(request.runsFolder, experiment, surroundings.version);
+    surroundings.runFolder(folder.folder);
+
+    const { size, channels } = experiment.input;
+    const network = buildNetwork(experiment.network.name, [channels, size, size], outputsOf(experiment));
+    checkDiskSpace(folder.folder, network);
+    surroundings.progress(message('compilingNetwork', { network: networks[experiment.network.name].title }));
+    const { batchSize, loss, optimizer, seed, microBatch } = experiment;
+    model = await engine.compile(network, { batchSize, loss, optimizer, seed, microBatch });
+
+    const loop = new Loop(experiment, network, model, dataset, folder, surroundings, emit);
+    const started = request.resume !== undefined && readEvents(folder.folder).some((e) => e.type === 'started');
+    if (!started) {
+      emit({
+        type: 'started',
+        protocol: protocolVersion,
+        time: new Date().toISOString(),
+        experiment,
+        engine: engine.name,
+        engineReasons: opened.reasons,
+        device: engine.device.name,
+        versions: { convlab: surroundings.version, node: process.versions.node, ...engine.versions },
+        parameterCount: parameterCount(network),
+        stepsPerEpoch: loop.stepsPerEpoch,
+        examples: dataset.counts,
+        classNames: dataset.classNames,
+      });
+    }
+    await loop.begin(request.resume !== undefined);
+    const result = await loop.train();
+    folder.writeResult(result);
+    emit(result);
+    return 'finished';
+  } catch (error) {
+    if (error instanceof Stop) return 'stopped';
+    reportFailure(error, surroundings, emit);
+    return 'failed';
+  } finally {
+    await model?.dispose().catch(() => undefined);
+    await engine?.dispose().catch(() => undefined);
+    folder?.close();
+  }
+}
+
+/** Tells of a failure; where even that cannot be written (a full disk), it is at least sent. */
+function reportFailure(error: unknown, surroundings: Surroundings, emit: (event: RunEvent) => void): void {
+  let failure: UserError;
+  if (error instanceof UserError) {
+    failure = error;
+  } else {
+    // For the log: a defect of ours, whose place matters.
+    console.error(error);
+    const reason = error instanceof Error ? error.message : String(error);
+    failure = new UserError(message('unexpectedError', { reason }), message('unexpectedErrorAdvice'));
+  }
+  const event: RunEvent = { type: 'failed', message: failure.userMessage, advice: failure.advice };
+  try {
+    emit(event);
+  } catch {
+    surroundings.emit([event]);
+  }
+}
+
+function openForResuming(runFolder: string, experiment: ResolvedExperiment): RunFolder {
+  const folder = RunFolder.open(runFolder);
+  const name = path.basename(runFolder);
+  let problem: Message | undefined;
+  if (JSON.stringify(folder.record.experiment) !== JSON.stringify(experiment)) {
+    problem = message('resumeOtherExperiment', { run: name });
+  } else if (readEvents(runFolder).some((event) => event.type === 'finished')) {
+    problem = message('runFinished', { run: name });
+  }
+  if (problem) {
+    folder.close();
+    throw new UserError(problem);
+  }
+  return folder;
+}
+
+class Loop {
+  readonly stepsPerEpoch: number;
+  private readonly inputElements: number;
+  private readonly evaluationBatch: number;
+  private readonly stepEventStride: number;
+  private position: Position = { epoch: 1, step: 0, seconds: 0, sums: emptySums() };
+  private startedAt = performance.now();
+  private lastCheckpointAt = performance.now();
+  private checkpointCost = 0;
+  /** Seconds that an evaluated example takes; unknown (0) until the first validation. */
+  private evaluationSeconds = 0;
+
+  constructor(
+    private readonly experiment: ResolvedExperiment,
+    private readonly network: Network,
+    private readonly model: Model,
+    private readonly dataset: Dataset,
+    private readonly folder: RunFolder,
+    private readonly surroundings: Surroundings,
+    private readonly emit: (event: RunEvent) => void,
+  ) {
+    this.stepsPerEpoch = Math.ceil(dataset.counts.train / experiment.batchSize);
+    this.inputElements = elements(network.inputShape);
+    // A forward pass holds little; a megapixel or so of inputs keeps the engine busy without holding much memory.
+    this.evaluationBatch = Math.max(experiment.batchSize, Math.min(500, Math.floor(2 ** 22 / this.inputElements)));
+    this.stepEventStride = Math.max(1, Math.ceil((this.stepsPerEpoch * experiment.epochs) / stepEventsPerRun));
+  }
+
+  /** Loads the newest whole checkpoint, or fresh parameters. */
+  async begin(resuming: boolean): Promise<void> {
+    if (resuming) {
+      const { checkpoint, damage, fellBack } = readNewest<Position>(this.folder.folder, this.network);
+      if (checkpoint) this.position = checkpoint.position;
+      const { epoch, step } = this.position;
+      this.emit({ type: 'resumed', time: new Date().toISOString(), epoch, step });
+      if (checkpoint && fellBack) {
+        this.warn(message('checkpointFallback', { reason: damage.join(' '), epoch, step }));
+      } else if (!checkpoint && damage.length > 0) {
+        this.warn(message('checkpointRestart'));
+      }
+      if (checkpoint) return this.model.load(checkpoint.state);
+    }
+    const parameters = initialParameters(this.network, this.experiment.seed);
+    await this.model.load({ parameters, buffers: initialBuffers(this.network) });
+  }
+
+  async train(): Promise<FinishedEvent> {
+    this.startedAt = this.lastCheckpointAt = performance.now();
+    while (this.position.epoch <= this.experiment.epochs) {
+      await this.trainEpoch();
+      await this.endEpoch();
+    }
+    return this.test();
+  }
+
+  private async trainEpoch(): Promise<void> {
+    const { epoch } = this.position;
+    const { batchSize, seed, optimizer } = this.experiment;
+    const firstStep = this.position.step;
+    let before = performance.now();
+    for await (const batch of trainingBatches(this.dataset, this.inputElements, batchSize, seed, epoch, firstStep)) {
+      const step = this.position.step;
+      const result = await this.model.trainStep(batch, { epoch, step }, optimizer.learningRate);
+      if (!Number.isFinite(result.loss)) {
+        throw new UserError(
+          message('lossNotFinite', { loss: String(result.loss), epoch, step }),
+          message('lossNotFiniteAdvice', { learningRate: optimizer.learningRate }),
+        );
+      }
+      const now = performance.now();
+      const { sums } = this.position;
+      sums.examples += batch.size;
+      sums.loss += result.loss * batch.size;
+      sums.correct += result.correct;
+      sums.steps += 1;
+      sums.seconds += (now - before) / 1000;
+      sums.windowLoss += result.loss;
+      sums.windowSteps += 1;
+      addDiagnostics(sums, result.diagnostics);
+      before = now;
+      this.position.step += 1;
+      const done = (epoch - 1) * this.stepsPerEpoch + this.position.step;
+      // The first step too: a curve that begins at once tells the user that training has begun.
+      if (done === 1 || done % this.stepEventStride === 0) this.emit(this.stepEvent(epoch, step));
+      await this.pause();
+    }
+  }
+
+  private stepEvent(epoch: number, step: number): StepEvent {
+    const { sums } = this.position;
+    const loss = sums.windowLoss / sums.windowSteps;
+    sums.windowLoss = sums.windowSteps = 0;
+    const imagesPerSecond = sums.examples / sums.seconds;
+    const { train, validation, test } = this.dataset.counts;
+    const trainLeft = this.experiment.epochs * train - (epoch - 1) * train - sums.examples;
+    const evaluateLeft = (this.experiment.epochs - epoch + 1) * validation + test;
+    // Before the first validation: a forward pass is about a third of a training step.
+    const evaluationSeconds = this.evaluationSeconds || 1 / (3 * imagesPerSecond);
+    const secondsLeft = trainLeft / imagesPerSecond + evaluateLeft * evaluationSeconds;
+    return { type: 'step', epoch, step, loss, imagesPerSecond, secondsLeft };
+  }
+
+  private async endEpoch(): Promise<void> {
+    const { epoch, sums } = this.position;
+    const before = performance.now();
+    const validation = await this.evaluate('validation');
+    this.evaluationSeconds = (performance.now() - before) / 1000 / this.dataset.counts.validation;
+    const layers = layerFigures(this.network, sums);
+    const logitStd = sums.logitStd / sums.steps;
+    const figures = [logitStd, validation.loss, ...layers.flatMap((l) => [l.gradientNorm, l.updateRatio])];
+    if (!figures.every(Number.isFinite)) {
+      throw new UserError(
+        message('figuresNotFinite', { epoch }),
+        message('lossNotFiniteAdvice', { learningRate: this.experiment.optimizer.learningRate }),
+      );
+    }
+    this.emit({
+      type: 'epoch',
+      epoch,
+      trainLoss: sums.loss / sums.examples,
+      trainAccuracy: sums.correct / sums.examples,
+      validationLoss: validation.loss,
+      validationAccuracy: validation.accuracy,
+      learningRate: this.experiment.optimizer.learningRate,
+      seconds: sums.seconds + (performance.now() - before) / 1000,
+      imagesPerSecond: sums.examples / sums.seconds,
+      layers,
+      logitStd,
+    });
+    const isBest = !this.position.best || validation.accuracy > this.position.best.validationAccuracy;
+    if (isBest) this.position.best = { epoch, validationAccuracy: validation.accuracy };
+    this.position.epoch += 1;
+    this.position.step = 0;
+    // The losses since the last step event belong to the next one, across the border of the epoch.
+    this.position.sums = { ...emptySums(), windowLoss: sums.windowLoss, windowSteps: sums.windowSteps };
+    const state = await this.model.save();
+    if (isBest) writeBest(this.folder.folder, state, { epoch });
+    this.writeCheckpoint(state);
+  }
+
+  private async test(): Promise<FinishedEvent> {
+    this.surroundings.progress(message('testing'));
+    const testedOnTestSet = this.dataset.counts.test > 0;
+    const { loss, accuracy, confusion } = await this.evaluate(testedOnTestSet ? 'test' : 'validation');
+    return {
+      type: 'finished',
+      testLoss: loss,
+      testAccuracy: accuracy,
+      testedOnTestSet,
+      bestEpoch: this.position.best!.epoch,
+      bestValidationAccuracy: this.position.best!.validationAccuracy,
+      confusion,
+      seconds: this.elapsed(),
+    };
+  }
+
+  private async evaluate(part: Part): Promise<{ loss: number; accuracy: number; confusion: number[][] }> {
+    const classes = this.dataset.classNames.length;
+    const confusion = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+    const { outputs } = this.network;
+    let loss = 0;
+    let correct = 0;
+    for await (const batch of evaluationBatches(this.dataset, part, this.inputElements, this.evaluationBatch)) {
+      const { lossSum, logits } = await this.model.evaluate(batch);
+      loss += lossSum;
+      for (let i = 0; i < batch.size; i++) {
+        const predicted = predictedClass(logits.subarray(i * outputs, (i + 1) * outputs));
+        confusion[batch.labels[i]!]![predicted]! += 1;
+        if (predicted === batch.labels[i]) correct += 1;
+      }
+      await this.pause();
+    }
+    const count = this.dataset.counts[part];
+    return { loss: loss / count, accuracy: correct / count, confusion };
+  }
+
+  /** Lets messages in, stops where asked to, and writes a checkpoint when one is due. */
+  private async pause(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    const reason = this.surroundings.stopRequested();
+    const due = Math.max(checkpointSeconds, this.checkpointCost / checkpointShare);
+    if (reason === undefined && (performance.now() - this.lastCheckpointAt) / 1000 < due) return;
+    this.writeCheckpoint(await this.model.save());
+    if (reason === undefined) return;
+    this.emit({ type: 'stopped', reason, epoch: this.position.epoch, step: this.position.step });
+    throw new Stop(reason);
+  }
+
+  private writeCheckpoint(state: Awaited<ReturnType<Model['save']>>): void {
+    const before = performance.now();
+    writeLast(this.folder.folder, state, { ...this.position, seconds: this.elapsed() });
+    this.lastCheckpointAt = performance.now();
+    this.checkpointCost = (this.lastCheckpointAt - before) / 1000;
+  }
+
+  private elapsed(): number {
+    return this.position.seconds + (performance.now() - this.startedAt) / 1000;
+  }
+
+  private warn(text: Message): void {
+    this.emit({ type: 'warning', message: text });
+  }
+}
+
+/** Arg max, or for one logit whether it is positive. */
+function predictedClass(logits: Float32Array): number {
+  if (logits.length === 1) return logits[0]! > 0 ? 1 : 0;
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
+  return best;
+}
+
+function addDiagnostics(sums: EpochSums, figures: StepDiagnostics): void {
+  const add = (into: number[], values: Float64Array, square: boolean) =>
+    values.forEach((v, i) => (into[i] = (into[i] ?? 0) + (square ? v * v : v)));
+  add(sums.gradientSquares, figures.gradientNorm, true);
+  add(sums.updateRatios, figures.updateRatio, false);
+  add(sums.deadShares, figures.deadShare, false);
+  sums.logitStd += figures.logitStd;
+}
+
+/** One row per layer with parameters, in the network's order. */
+function layerFigures(network: Network, sums: EpochSums): LayerFigures[] {
+  const relus = network.nodes.flatMap((node, index) => (node.op.kind === 'relu' ? [index] : []));
+  const owners = [...new Set(network.parameters.map((p) => p.node))];
+  return owners.map((owner) => {
+    let squares = 0;
+    let updateRatio = 0;
+    network.parameters.forEach((p, i) => {
+      if (p.node !== owner) return;
+      squares += sums.gradientSquares[i] ?? 0;
+      if (p.role === 'weight') updateRatio = (sums.updateRatios[i] ?? 0) / sums.steps;
+    });
+    const relu = relus.findIndex((index) => network.nodes[index]!.inputs[0] === owner);
+    return {
+      layer: network.nodes[owner]!.name,
+      gradientNorm: Math.sqrt(squares / sums.steps),
+      updateRatio,
+      ...(relu >= 0 ? { deadShare: (sums.deadShares[relu] ?? 0) / sums.steps } : {}),
+    };
+  });
+}
