@@ -12,11 +12,19 @@ const builds = [
   { ...node, entryPoints: ['src/extension.ts'], outfile: 'dist/extension.js' },
   { ...node, entryPoints: ['src/trainer/main.ts'], outfile: 'dist/trainer.js' },
   { ...node, entryPoints: ['src/trainer/cli.ts'], outfile: 'dist/cli.js', banner: { js: '#!/usr/bin/env node' } },
-  { platform: 'browser', format: 'iife', target: 'chrome128', entryPoints: ['src/webview/panel.ts'], outfile: 'dist/panel.js' },
+  {
+    platform: 'browser',
+    format: 'iife',
+    target: 'chrome128',
+    entryPoints: ['src/webview/panel.ts'],
+    outfile: 'dist/panel.js',
+  },
 ].filter((build) => existsSync(build.entryPoints[0]));
 
 const contexts = await Promise.all(
-  builds.map((build) => esbuild.context({ bundle: true, logLevel: 'warning', legalComments: 'none', minify, external, ...build })),
+  builds.map((build) =>
+    esbuild.context({ bundle: true, logLevel: 'warning', legalComments: 'none', minify, external, ...build }),
+  ),
 );
 if (watch) {
   await Promise.all(contexts.map((context) => context.watch()));

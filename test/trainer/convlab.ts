@@ -1,0 +1,89 @@
+/** Starts `convlab` as a user does, and reads what it prints and writes. */
+import { spawn } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import type { RunEvent } from '../../src/protocol';
+import { readEvents } from '../../src/runs';
+
+export interface Result {
+  readonly status: number | null;
+  readonly out: string;
+  readonly error: string;
+  /** The events of --json. */
+  readonly events: RunEvent[];
+}
+
+/** Small and real: 640 training pictures, 10 steps an epoch. */
+export const small = ['lenet5-mnist', '--limit', '640', '--epochs', '2', '--threads', '1'];
+
+export function temporaryFolder(): string {
+  return fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-test-'));
+}
+
+/**
+ * Runs the terminal program to its end.
+ * @param onEvent called for each event of --json, with a function that sends a signal
+ */
+export function convlab(
+  args: readonly string[],
+  onEvent?: (event: RunEvent, kill: (signal: NodeJS.Signals) => void) => void,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const env = { ...process.env, LANG: 'C', LC_ALL: 'C' };
+    const child = spawn(process.execPath, [path.resolve('dist/cli.js'), ...args], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let out = '';
+    let error = '';
+    let rest = '';
+    const events: RunEvent[] = [];
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      out += chunk;
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop()!;
+      for (const line of lines) {
+        if (!line.startsWith('{')) continue;
+        const event = JSON.parse(line) as RunEvent;
+        events.push(event);
+        onEvent?.(event, (signal) => child.kill(signal));
+      }
+    });
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (error += chunk));
+    child.on('error', reject);
+    child.on('close', (status) => resolve({ status, out, error, events }));
+  });
+}
+
+/** The only run of a runs folder. */
+export function onlyRun(runs: string): string {
+  const names = fs.readdirSync(runs);
+  if (names.length !== 1) throw new Error(`expected one run in ${runs}, found ${names.join(', ') || 'none'}`);
+  return path.join(runs, names[0]!);
+}
+
+/**
+ * What a run's curve is made of, later events superseding earlier ones as after a resumption; figures that depend on
+ * the clock are left out.
+ */
+export function curve(run: string): unknown[] {
+  const points: { at: number; figures: unknown }[] = [];
+  const position = (epoch: number, step: number) => epoch * 1e6 + step;
+  for (const event of readEvents(run)) {
+    if (event.type === 'resumed') {
+      const from = position(event.epoch, event.step);
+      while (points.length && points[points.length - 1]!.at >= from) points.pop();
+    } else if (event.type === 'step') {
+      const { epoch, step, loss } = event;
+      points.push({ at: position(epoch, step), figures: { epoch, step, loss } });
+    } else if (event.type === 'epoch') {
+      const { seconds: _s, imagesPerSecond: _i, ...figures } = event;
+      points.push({ at: position(event.epoch, 999_999), figures });
+    } else if (event.type === 'finished') {
+      const { seconds: _s, ...figures } = event;
+      points.push({ at: Infinity, figures });
+    }
+  }
+  return points.map((p) => p.figures);
+}

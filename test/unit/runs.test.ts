@@ -1,0 +1,52 @@
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { resolveExperiment } from '../../src/experiment';
+import { findExperiment } from '../../src/experimentFiles';
+import { listRuns, lockHolder, readEvents, RunFolder, runsFolderOf, summarize } from '../../src/runs';
+
+const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'quick');
+let workspace: string;
+beforeEach(() => (workspace = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-runs-'))));
+afterEach(() => fs.rmSync(workspace, { recursive: true, force: true }));
+
+it('gives two runs that start in the same second folders of their own, and hides them from git', () => {
+  const now = new Date('2026-01-02T03:04:05Z');
+  const runs = [1, 2].map(() => RunFolder.create(runsFolderOf(workspace), experiment, '0', now));
+  expect(runs.map((r) => path.basename(r.folder))).toEqual([
+    '20260102-030405-lenet5-mnist',
+    '20260102-030405-lenet5-mnist-2',
+  ]);
+  expect(fs.readFileSync(path.join(workspace, '.convlab', '.gitignore'), 'utf8')).toBe('*\n');
+  runs.forEach((r) => r.close());
+  expect(listRuns(runsFolderOf(workspace))).toHaveLength(2);
+});
+
+it('is locked while it is open, and a lock left by a dead process is taken over', () => {
+  const run = RunFolder.create(runsFolderOf(workspace), experiment, '0');
+  expect(lockHolder(run.folder)).toBe(process.pid);
+  expect(() => RunFolder.open(run.folder)).toThrow(/being trained by another process/);
+  run.close();
+  expect(lockHolder(run.folder)).toBeUndefined();
+  fs.writeFileSync(path.join(run.folder, 'lock'), '999999999');
+  RunFolder.open(run.folder).close();
+});
+
+it('reads past a torn line and starts a new one behind it', () => {
+  const run = RunFolder.create(runsFolderOf(workspace), experiment, '0');
+  run.append([{ type: 'resumed', time: '', epoch: 1, step: 0 }]);
+  run.close();
+  fs.appendFileSync(path.join(run.folder, 'metrics.jsonl'), '{"type":"step","epo');
+  const again = RunFolder.open(run.folder);
+  again.append([{ type: 'stopped', reason: 'user', epoch: 1, step: 3 }]);
+  again.close();
+  expect(readEvents(run.folder).map((e) => e.type)).toEqual(['resumed', 'stopped']);
+  expect(summarize(run.folder).state).toBe('stopped');
+});
+
+it('passes over what is not a run', () => {
+  fs.mkdirSync(path.join(runsFolderOf(workspace), 'junk'), { recursive: true });
+  expect(listRuns(runsFolderOf(workspace))).toEqual([]);
+  expect(listRuns(path.join(workspace, 'nowhere'))).toEqual([]);
+});
