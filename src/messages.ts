@@ -234,6 +234,17 @@ export const texts = {
   settingSource: 'Origin',
   settingAssumed: 'chosen here; the course notes leave it open',
   settingsCaption: 'The settings as this run used them; the paths are those of the experiment file.',
+
+  // Native TensorFlow
+  tensorflowNotInstalled:
+    'The optional package @tensorflow/tfjs-node-gpu is not installed; ConvLab trains without it. To use it, run “npm install @tensorflow/tfjs-node-gpu@4.22.0” in {folder}.',
+  tensorflowIncomplete:
+    '@tensorflow/tfjs-node-gpu is installed in {folder}, but {file} is missing, most likely because its download failed; run “npm install” in that folder, or train with another engine.',
+  tensorflowNotLoaded: 'Native TensorFlow in {folder} could not be loaded: {reason}',
+  tensorflowNotLoadedAdvice: 'Install @tensorflow/tfjs-node-gpu again, or train with another engine.',
+  tensorflowNoCuda: 'Native TensorFlow cannot use the GPU {gpu}.',
+  tensorflowNoCudaAdvice:
+    'Install CUDA 11.2 with cuDNN 8.1, or set CUDA_VISIBLE_DEVICES=-1 to train on the processor, or choose another engine.',
 } as const;
 
 export type MessageId = keyof typeof texts;

@@ -9,34 +9,29 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Tf } from '../../src/trainer/engines/tfjs/program';
 
-/** Writes the bundle to `file`; whoever requires it gets tfjs-core's API with the CPU backend registered. */
-export async function bundleTfjsCpu(file: string): Promise<void> {
-  await build({
-    stdin: {
-      contents: `
-        export * from '@tensorflow/tfjs-core';
-        import '@tensorflow/tfjs-core/dist/register_all_gradients';
-        import '@tensorflow/tfjs-backend-cpu';
-      `,
-      resolveDir: import.meta.dirname,
-    },
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    mainFields: ['module', 'main'],
-    outfile: file,
-    // tfjs-core chooses between Node's fetch and a package that is never reached here.
-    external: ['node-fetch'],
-    logLevel: 'error',
-  });
-}
-
-/** Loads it. */
+/** The API with the CPU backend set. */
 export async function loadTfjsCpu(): Promise<Tf> {
   const folder = mkdtempSync(join(tmpdir(), 'convlab-tfjs-'));
   try {
     const file = join(folder, 'tfjs.cjs');
-    await bundleTfjsCpu(file);
+    await build({
+      stdin: {
+        contents: `
+          export * from '@tensorflow/tfjs-core';
+          import '@tensorflow/tfjs-core/dist/register_all_gradients';
+          import '@tensorflow/tfjs-backend-cpu';
+        `,
+        resolveDir: import.meta.dirname,
+      },
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      mainFields: ['module', 'main'],
+      outfile: file,
+      // tfjs-core names it for versions of Node without fetch.
+      external: ['node-fetch'],
+      logLevel: 'error',
+    });
     const tf = createRequire(import.meta.url)(file) as Tf;
     await tf.setBackend('cpu');
     await tf.ready();

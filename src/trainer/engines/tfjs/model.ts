@@ -3,6 +3,7 @@
  * them. `tfjsEngine` wraps a loaded TensorFlow.js as an engine; provider.ts does so with native TensorFlow, the tests with
  * the backend in plain JavaScript.
  */
+import { message, UserError } from '../../../messages';
 import { elements, Network, parameterCount, Tensors } from '../../../networks/network';
 import { fillDropoutMask } from '../../../random';
 import {
@@ -24,8 +25,14 @@ export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'ver
   readonly memory: number;
 }
 
-/** TODO */
-const tensorsPerOutput = 3;
+/**
+ * What a step holds at its largest, in sizes of the network's outputs (all nodes of one example) and of its parameters.
+ * Measured as tf.memory().numBytes on the JavaScript backend: 1.9 to 2.2 outputs (LeNet-5, AlexNet, ResNet-18 and -50; a
+ * third is kept for what the libraries allocate themselves), and 6.6 parameters (AlexNet, while Adam updates its largest
+ * matrix).
+ */
+const outputsHeld = 3;
+const parametersHeld = 7;
 
 /** An engine over a TensorFlow.js whose backend is set and ready. */
 export function tfjsEngine(tf: Tf, { memory, ...description }: TfjsEngineOptions): Engine {
@@ -361,6 +368,13 @@ class TfjsModel implements Model {
       return await compute();
     } catch (error) {
       await this.dispose();
+      // TensorFlow's ResourceExhaustedError ("OOM when allocating tensor"), and what a JavaScript array says.
+      if (/\bOOM\b|out of memory|allocation failed/i.test(String(error))) {
+        const { batchSize } = this.options;
+        throw new UserError(message('engineOutOfMemory', { batchSize }), message('engineOutOfMemoryAdvice'), {
+          cause: error,
+        });
+      }
       throw error;
     }
   }
@@ -430,8 +444,7 @@ function summarise(
 /** The largest pass that fits the memory, so that the passes of a full batch are of nearly equal size. */
 function defaultMicroBatch(network: Network, batchSize: number, memory: number): number {
   const values = network.nodes.reduce((sum, node) => sum + elements(node.shape), 0);
-  // Parameters, gradients, both moments, and a parameter's successors while it is updated.
-  const fixed = 4 * 5 * parameterCount(network);
-  const fits = Math.max(1, Math.floor((memory - fixed) / (4 * values * tensorsPerOutput)));
+  const fixed = 4 * parametersHeld * parameterCount(network);
+  const fits = Math.max(1, Math.floor((memory - fixed) / (4 * outputsHeld * values)));
   return Math.ceil(batchSize / Math.ceil(batchSize / fits));
 }
