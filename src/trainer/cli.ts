@@ -8,7 +8,6 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   datasetNames,
-  datasetTitles,
   nearest,
   Overrides,
   Preset,
