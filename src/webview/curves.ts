@@ -1,0 +1,149 @@
+/**
+ * The points behind the panel's charts, as arithmetic without a DOM: the step curve kept to a drawable number of points
+ * while a run grows, the epoch curves, the range of the loss axis, and the per-layer curves of the diagnostics tab.
+ */
+import { History, StepPoint, thin } from '../history';
+
+export interface Point {
+  /** In epochs: 1.5 is the middle of the second epoch, 2 its end. */
+  x: number;
+  /** NaN is a gap in the line. */
+  y: number;
+}
+
+/** How many points the step curve is thinned to; about two for each pixel column of a wide panel. */
+export const stepCurveLimit = 2000;
+
+/**
+ * The step curve of a growing history. New steps are appended as they are; the whole curve is thinned again from the
+ * history only when a tenth has been added, so that a frame costs what is new and old epochs keep their detail however
+ * often the curve is thinned.
+ */
+export class StepCurve {
+  /** At most 1.1 times the limit and a few; the array stays the same object, as the chart holds on to it. */
+  readonly points: Point[] = [];
+  private taken = 0;
+  /** The newest step taken, by which a resumed run shows. */
+  private newest: unknown;
+  private thinAgainAt: number;
+
+  constructor(private readonly limit = stepCurveLimit) {
+    this.thinAgainAt = limit;
+  }
+
+  /** Takes in what the history has gained, or lost to a resumption. */
+  update(history: History): void {
+    const { steps } = history;
+    const rewound = steps.length < this.taken || (this.taken > 0 && steps[this.taken - 1] !== this.newest);
+    if (rewound || steps.length > this.thinAgainAt) {
+      const kept = thin(history.stepPoints(), (point) => point.loss, this.limit);
+      this.points.length = 0;
+      for (const point of kept) this.points.push(toPoint(point));
+      this.thinAgainAt = Math.max(this.limit, Math.ceil(steps.length + this.limit / 10));
+    } else {
+      const perEpoch = history.started?.stepsPerEpoch ?? 1;
+      for (let i = this.taken; i < steps.length; i++) {
+        const step = steps[i]!;
+        this.points.push({ x: step.epoch - 1 + (step.step + 1) / perEpoch, y: step.loss });
+      }
+    }
+    this.taken = steps.length;
+    this.newest = steps[steps.length - 1];
+  }
+}
+
+const toPoint = ({ x, loss }: StepPoint): Point => ({ x, y: loss });
+
+export interface EpochCurves {
+  readonly trainLoss: Point[];
+  readonly trainAccuracy: Point[];
+  readonly validationAccuracy: Point[];
+}
+
+/** The three curves of the course's picture; an epoch's figures stand at its end. */
+export function epochCurves(history: History): EpochCurves {
+  const curve = (figure: 'trainLoss' | 'trainAccuracy' | 'validationAccuracy') =>
+    history.epochs.map((epoch) => ({ x: epoch.epoch, y: epoch[figure] }));
+  return {
+    trainLoss: curve('trainLoss'),
+    trainAccuracy: curve('trainAccuracy'),
+    validationAccuracy: curve('validationAccuracy'),
+  };
+}
+
+/** Intervals of both vertical axes, so that one grid serves the losses on the left and the accuracies on the right. */
+export const axisIntervals = 5;
+
+/**
+ * Upper end of the loss axis, which begins at 0. It holds every epoch's mean and all but the highest twentieth of the
+ * step curve: the first batches (ln 10 on MNIST) and single spikes may leave the picture, since with them inside the
+ * curve that is learnt from would be a line along the bottom.
+ * @returns a multiple of {@link axisIntervals} round steps
+ */
+export function lossAxisTop(steps: readonly Point[], trainLoss: readonly Point[]): number {
+  const losses = steps.map((point) => point.y).sort((a, b) => a - b);
+  const common = losses.length ? losses[Math.floor((losses.length - 1) * 0.95)]! : 0;
+  let top = common;
+  for (const { y } of trainLoss) top = Math.max(top, y);
+  return axisIntervals * roundStep((top * 1.05) / axisIntervals);
+}
+
+/** The smallest of 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that is no less than `least`; 0.2 for nothing. */
+export function roundStep(least: number): number {
+  if (!(least > 0) || !Number.isFinite(least)) return 0.2;
+  const exponent = Math.floor(Math.log10(least));
+  for (const digit of [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]) {
+    // Through a decimal text, since 3 * 10 ** -3 is not 0.003 and would show in a tick.
+    const step = Number(`${digit}e${exponent}`);
+    if (step >= least * (1 - 1e-9)) return step;
+  }
+  return Number(`1e${exponent + 1}`);
+}
+
+/** Figures that the diagnostics tab draws, one line per layer. */
+export type LayerFigure = 'gradientNorm' | 'updateRatio' | 'deadShare';
+
+export interface LayerCurve {
+  readonly layer: string;
+  readonly points: Point[];
+}
+
+/**
+ * One curve per layer that has the figure, in the network's order.
+ * @param logarithmic leaves gaps for values that have no place on a logarithmic axis
+ */
+export function layerCurves(history: History, figure: LayerFigure, logarithmic: boolean): LayerCurve[] {
+  const curves = new Map<string, Point[]>();
+  for (const epoch of history.epochs) {
+    for (const figures of epoch.layers) {
+      const y = figures[figure];
+      if (y === undefined) continue;
+      let points = curves.get(figures.layer);
+      if (!points) curves.set(figures.layer, (points = []));
+      points.push({ x: epoch.epoch, y: logarithmic && !(y > 0) ? NaN : y });
+    }
+  }
+  return [...curves].map(([layer, points]) => ({ layer, points }));
+}
+
+/** The first layer's gradient norm over the last layer's in the newest epoch; undefined where there is no such ratio. */
+export function gradientSpan(
+  history: History,
+): { epoch: number; first: string; last: string; ratio: number } | undefined {
+  const epoch = history.epochs[history.epochs.length - 1];
+  const first = epoch?.layers[0];
+  const last = epoch?.layers[epoch.layers.length - 1];
+  if (!epoch || !first || !last || first === last || !(last.gradientNorm > 0)) return undefined;
+  return {
+    epoch: epoch.epoch,
+    first: first.layer,
+    last: last.layer,
+    ratio: first.gradientNorm / last.gradientNorm,
+  };
+}
+
+/** Indices of at most about `limit` of `count` epochs to put a marker on, so that long runs stay lines. */
+export function markerRadius(count: number): number {
+  if (count <= 20) return 3.5;
+  return count <= 60 ? 2 : 0;
+}

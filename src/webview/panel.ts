@@ -1,0 +1,170 @@
+/**
+ * The panel's page: says 'ready' to the extension host, builds itself anew from each snapshot, takes in the changes that
+ * follow, and draws at most once per animation frame. The host (src/host) loads it as dist/panel.js and dist/panel.css.
+ */
+import { History } from '../history';
+import { message } from '../messages';
+import { FromPanel, PanelSnapshot, protocolVersion, ToPanel } from '../protocol';
+import { ConfusionMatrix } from './confusionMatrix';
+import { registerControls, Tabs, tabs } from './controls';
+import { Diagnostics } from './diagnostics';
+import { h } from './dom';
+import { EpochTable } from './epochTable';
+import { Language } from './language';
+import './panel.css';
+import { RunDetails } from './runDetails';
+import { Situation, Summary } from './summary';
+import { onThemeChange, readTheme } from './theme';
+import { TrainingChart } from './trainingChart';
+
+/** What VS Code keeps for a panel across a reload; `run` is what the extension's serializer restores by. */
+interface KeptState {
+  readonly run: string;
+  readonly tab?: string;
+}
+
+declare function acquireVsCodeApi(): {
+  postMessage(message: FromPanel): void;
+  getState(): KeptState | undefined;
+  setState(state: KeptState): void;
+};
+
+const vscode = acquireVsCodeApi();
+
+/** Everything on the page for one snapshot. */
+class Page {
+  private readonly history = new History();
+  private situation: Situation;
+  private readonly summary: Summary;
+  private readonly chart: TrainingChart;
+  private readonly epochs: EpochTable;
+  private readonly confusion: ConfusionMatrix;
+  private readonly diagnostics: Diagnostics;
+  private readonly details: RunDetails;
+  private readonly tabs: Tabs;
+  private frame = 0;
+
+  constructor(root: HTMLElement, snapshot: PanelSnapshot) {
+    const language = new Language(snapshot.language, snapshot.translations);
+    document.documentElement.lang = language.tag;
+    document.title = snapshot.title;
+    for (const event of snapshot.events) this.history.apply(event);
+    this.situation = { state: snapshot.state, status: snapshot.status, pending: undefined };
+
+    const theme = readTheme();
+    const redraw = () => this.schedule();
+    this.summary = new Summary(snapshot.title, snapshot.question, language, (command) => {
+      vscode.postMessage({ type: command });
+      if (command === 'stop' || command === 'resume') this.situation = { ...this.situation, pending: command };
+      redraw();
+    });
+    this.chart = new TrainingChart(language, theme, redraw);
+    this.epochs = new EpochTable(language);
+    this.confusion = new ConfusionMatrix(language);
+    this.diagnostics = new Diagnostics(language, theme);
+    this.details = new RunDetails(snapshot.run, language);
+    const t = (id: 'tabEpochs' | 'tabConfusion' | 'tabDiagnostics' | 'tabRun') => language.text(message(id));
+    this.tabs = tabs(
+      snapshot.title,
+      [
+        { id: 'epochs', label: t('tabEpochs'), content: this.epochs.element },
+        { id: 'confusion', label: t('tabConfusion'), content: this.confusion.element },
+        { id: 'diagnostics', label: t('tabDiagnostics'), content: this.diagnostics.element },
+        { id: 'run', label: t('tabRun'), content: this.details.element },
+      ],
+      vscode.getState()?.tab,
+      (tab) => {
+        vscode.setState({ run: snapshot.run, tab });
+        redraw();
+      },
+    );
+    vscode.setState({ run: snapshot.run, tab: this.tabs.selected });
+    root.replaceChildren(this.summary.element, this.chart.element, this.tabs.element);
+    redraw();
+  }
+
+  apply(change: Exclude<ToPanel, { type: 'snapshot' }>): void {
+    if (change.type === 'state') {
+      this.situation = { state: change.state, status: change.status, pending: undefined };
+    } else {
+      for (const event of change.events) this.history.apply(event);
+      // A status tells what is done instead of steps; a step means that it is over.
+      if (change.events.some((event) => event.type === 'step'))
+        this.situation = { ...this.situation, status: undefined };
+    }
+    this.schedule();
+  }
+
+  themeChanged(): void {
+    const theme = readTheme();
+    this.chart.setTheme(theme);
+    this.diagnostics.setTheme(theme);
+    this.schedule();
+  }
+
+  dispose(): void {
+    cancelAnimationFrame(this.frame);
+    this.chart.dispose();
+    this.diagnostics.dispose();
+  }
+
+  private schedule(): void {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  private draw(): void {
+    const { history } = this;
+    this.summary.update(history, this.situation);
+    this.chart.update(history);
+    switch (this.tabs.selected) {
+      case 'epochs':
+        return this.epochs.update(history);
+      case 'confusion':
+        return this.confusion.update(history);
+      case 'diagnostics':
+        return this.diagnostics.update(history);
+      default:
+        return this.details.update(history);
+    }
+  }
+}
+
+registerControls();
+const root = h('main', { class: 'panel' });
+document.body.append(root);
+let page: Page | undefined;
+
+window.addEventListener('message', (event: MessageEvent<ToPanel>) => {
+  const change = event.data;
+  if (change.type !== 'snapshot') {
+    // Changes before the first snapshot are part of it.
+    page?.apply(change);
+    return;
+  }
+  page?.dispose();
+  page = undefined;
+  if (change.protocol !== protocolVersion) {
+    versionsDiffer(change.protocol);
+    return;
+  }
+  page = new Page(root, change.snapshot);
+});
+onThemeChange(() => page?.themeChanged());
+vscode.postMessage({ type: 'ready', protocol: protocolVersion });
+
+/** In English, since a snapshot of another version cannot be trusted to bring translations. */
+function versionsDiffer(theirs: number): void {
+  const language = new Language('en', {});
+  root.replaceChildren(
+    h(
+      'div',
+      { class: 'notice error', role: 'alert', 'data-testid': 'error' },
+      h('p', {}, language.text(message('panelVersion', { ours: protocolVersion, theirs }))),
+      h('p', { class: 'advice' }, language.text(message('panelVersionAdvice'))),
+    ),
+  );
+}

@@ -1,0 +1,113 @@
+/**
+ * The Run tab: what a run ran on and why, what it was made of, and every setting as it was used, those that the course
+ * notes leave open marked as such.
+ */
+import type { History } from '../history';
+import { Message, MessageId, message } from '../messages';
+import type { StartedEvent } from '../protocol';
+import { Child, h } from './dom';
+import type { Language } from './language';
+import { settingRows } from './settings';
+
+export class RunDetails {
+  readonly element = h('div', { class: 'tab-content' });
+  private shown: StartedEvent | undefined | null = null;
+
+  constructor(
+    private readonly run: string,
+    private readonly language: Language,
+  ) {}
+
+  update({ started }: History): void {
+    if (started === this.shown) return;
+    this.shown = started;
+    if (!started) {
+      this.element.replaceChildren(h('p', { class: 'empty' }, this.t('runLater')));
+      return;
+    }
+    this.element.replaceChildren(h('div', { class: 'run-details' }, this.facts(started), this.settings(started)));
+  }
+
+  private facts(started: StartedEvent): HTMLElement {
+    const { language } = this;
+    const { experiment, examples } = started;
+    const fact = (id: MessageId, ...value: Child[]) => [h('dt', {}, this.t(id)), h('dd', {}, ...value)];
+    const lines = (items: readonly string[]) => h('ul', { class: 'plain' }, ...items.map((item) => h('li', {}, item)));
+    return h(
+      'section',
+      {},
+      h('h2', {}, this.t('runHeading')),
+      h(
+        'dl',
+        { class: 'facts', 'data-testid': 'run-facts' },
+        ...fact('runName', h('code', {}, this.run)),
+        ...fact('runStarted', language.dateTime(started.time)),
+        ...fact('runEngine', h('code', {}, started.engine)),
+        ...fact('runEngineWhy', lines(started.engineReasons.map((reason: Message) => language.text(reason)))),
+        ...fact('runDevice', started.device),
+        ...fact('runVersions', lines(Object.entries(started.versions).map(([name, version]) => `${name} ${version}`))),
+        ...fact('runParameters', language.count(started.parameterCount)),
+        ...fact(
+          'runExamples',
+          language.text(
+            message('runExamplesParts', {
+              train: language.count(examples.train),
+              validation: language.count(examples.validation),
+              test: language.count(examples.test),
+            }),
+          ),
+        ),
+        ...fact('runSteps', language.count(started.stepsPerEpoch)),
+        ...fact('runClasses', language.list(started.classNames)),
+        ...fact('runSeed', String(experiment.seed)),
+        ...fact('runPreset', h('code', {}, experiment.preset)),
+      ),
+    );
+  }
+
+  private settings({ experiment }: StartedEvent): HTMLElement {
+    const rows = settingRows(experiment, (value) => this.language.learningRate(value));
+    return h(
+      'section',
+      {},
+      h('h2', {}, this.t('settingsHeading')),
+      h(
+        'div',
+        { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': this.t('settingsHeading') },
+        h(
+          'table',
+          { class: 'settings', 'data-testid': 'settings' },
+          h('caption', {}, this.t('settingsCaption')),
+          h(
+            'thead',
+            {},
+            h(
+              'tr',
+              {},
+              ...(['settingName', 'settingValue', 'settingSource'] as const).map((id) =>
+                h('th', { scope: 'col' }, this.t(id)),
+              ),
+            ),
+          ),
+          h(
+            'tbody',
+            {},
+            ...rows.map(({ path, value, assumed }) =>
+              h(
+                'tr',
+                { class: assumed && 'assumed' },
+                h('th', { scope: 'row' }, h('code', {}, path)),
+                h('td', {}, value),
+                h('td', { class: 'origin' }, assumed && this.t('settingAssumed')),
+              ),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+
+  private t(id: MessageId): string {
+    return this.language.text({ id, args: {} });
+  }
+}
