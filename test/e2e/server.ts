@@ -81,7 +81,12 @@ const quietSettings = {
 function declareLanguage(userData: string, locale: string): void {
   const translations = path.join(userData, 'translations.json');
   fs.writeFileSync(translations, JSON.stringify({ version: '1.0.0', contents: {} }));
-  const pack = { hash: 'none', extensions: [], translations: { vscode: translations }, label: locale };
+  const pack = {
+    hash: 'none',
+    extensions: [{ extensionIdentifier: { id: 'test.language-pack' }, version: '1.0.0' }],
+    translations: { vscode: translations },
+    label: locale,
+  };
   fs.writeFileSync(path.join(userData, 'languagepacks.json'), JSON.stringify({ [locale]: pack }));
 }
 
