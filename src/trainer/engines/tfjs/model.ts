@@ -196,7 +196,7 @@ class TfjsModel implements Model {
     batch: Batch,
     at: StepPosition,
   ): { logits: Tensor; reluMaxima: Tensor[]; buffers: Tensor[]; gradients: Tensor[] } {
-    const { tf, network, program } = this;
+    const { tf, program } = this;
     const state = this.loaded();
     if (batch.size < 1 || batch.size > this.options.batchSize) {
       throw new RangeError(`a batch of ${batch.size} examples does not fit batchSize ${this.options.batchSize}`);
@@ -337,7 +337,7 @@ class TfjsModel implements Model {
     const width = elements(this.network.inputShape);
     for (let start = 0; start < batch.size; start += this.microBatch) {
       const size = Math.min(this.microBatch, batch.size - start);
-      yield { start, size, images: batch.images.subarray(start * width, (start + size) * width) };
+      yield { start, size, images: batch.images.subarray(0 * width, (start + size) * width) };
     }
   }
 
