@@ -59,24 +59,48 @@ export function inputGradient(graph: Graph, op: ConvOp, x: Value, weight: Value,
   });
 }
 
-/** Gradient for the weight. */
+/**
+ * Gradient for the weight: a convolution of the input with dy as its kernel, whose few outputs are the weight's kernel
+ * positions. Batch and channels change places, and the forward strides become dilations.
+ *
+ * Written as such it is slow: every image of it has only kernel height × kernel width outputs, too few columns for a
+ * matrix product. As a three-dimensional convolution with the input's channels as the third, innermost dimension (kernel
+ * size 1 there) the outputs are kernel height × kernel width × channels, and the product runs at the forward pace.
+ */
 export function weightGradient(graph: Graph, op: ConvOp, x: Value, weight: Value, dy: Value): Value {
   const [restH, restW] = leftover(op, x, dy);
-  const [top, left, bottom, right] = padsOf(op);
-  const [h, w] = x.shape.slice(2) as [number, number];
+  const { padding: p, kernel, stride } = op;
+  const [n, channels, height, width] = x.shape as [number, number, number, number];
+  const [, filters, oh, ow] = dy.shape as [number, number, number, number];
   // Rows that no window covers are taken off the padding first, then off the image.
-  const image = graph.slice(x, [2, 3], [0, 0], [h - Math.max(restH - bottom, 0), w - Math.max(restW - right, 0)]);
-  const swapped = graph.node(
+  const [h, w] = [height - Math.max(restH - p.bottom, 0), width - Math.max(restW - p.right, 0)];
+  const [bottom, right] = [Math.max(p.bottom - restH, 0), Math.max(p.right - restW, 0)];
+  const image = graph.slice(x, [2, 3], [0, 0], [h, w]);
+  const kernels = graph.transpose(dy, [1, 0, 2, 3]);
+  if (channels < fewChannels) {
+    const swapped = graph.node(
+      'Conv',
+      [graph.transpose(image, [1, 0, 2, 3]), kernels],
+      [channels, filters, ...kernel],
+      { attributes: { kernel_shape: [oh, ow], dilations: stride, pads: [p.top, p.left, bottom, right] } },
+    );
+    return graph.transpose(swapped, [1, 0, 2, 3]);
+  }
+  const volume = graph.reshape(graph.transpose(image, [0, 2, 3, 1]), [1, n, h, w, channels]);
+  const gradient = graph.node(
     'Conv',
-    [graph.transpose(image, [1, 0, 2, 3]), graph.transpose(dy, [1, 0, 2, 3])],
-    [weight.shape[1]!, weight.shape[0]!, ...op.kernel],
+    [volume, graph.reshape(kernels, [filters, n, oh, ow, 1])],
+    [1, filters, ...kernel, channels],
     {
       attributes: {
-        kernel_shape: dy.shape.slice(2),
-        dilations: op.stride,
-        pads: [top, left, Math.max(bottom - restH, 0), Math.max(right - restW, 0)],
+        kernel_shape: [oh, ow, 1],
+        dilations: [...stride, 1],
+        pads: [p.top, p.left, 0, bottom, right, 0],
       },
     },
   );
-  return graph.transpose(swapped, [1, 0, 2, 3]);
+  return graph.transpose(graph.reshape(gradient, [filters, ...kernel, channels]), [0, 3, 1, 2]);
 }
+
+/** Below this many input channels the innermost dimension is too short to be worth the detour. */
+const fewChannels = 8;
