@@ -337,7 +337,7 @@ class TfjsModel implements Model {
     const width = elements(this.network.inputShape);
     for (let start = 0; start < batch.size; start += this.microBatch) {
       const size = Math.min(this.microBatch, batch.size - start);
-      yield { start, size, images: batch.images.subarray(0 * width, (start + size) * width) };
+      yield { start, size, images: batch.images.subarray(start * width, (start + size) * width) };
     }
   }
 
