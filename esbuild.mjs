@@ -1,34 +1,55 @@
-/** Bundles the extension, the trainer process, the terminal program and the panel into dist/. Flags: --watch, --minify. */
+/**
+ * Bundles the extension, the trainer process, the terminal program and the panel into dist/. Flags: --watch, and
+ * --production for what is shipped: small, and without source maps. scripts/package.mjs calls `bundle` itself.
+ */
 import * as esbuild from 'esbuild';
 import { existsSync } from 'node:fs';
-
-const watch = process.argv.includes('--watch');
-const minify = process.argv.includes('--minify');
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** What stays outside the bundles: the editor's own module, and packages with native code. */
 const external = ['vscode', 'onnxruntime-node', '@tensorflow/*'];
 const node = { platform: 'node', format: 'cjs', target: 'node20' };
-const builds = [
-  { ...node, entryPoints: ['src/extension.ts'], outfile: 'dist/extension.js' },
-  { ...node, entryPoints: ['src/trainer/main.ts'], outfile: 'dist/trainer.js' },
-  { ...node, entryPoints: ['src/trainer/cli.ts'], outfile: 'dist/cli.js', banner: { js: '#!/usr/bin/env node' } },
-  {
-    platform: 'browser',
-    format: 'iife',
-    target: 'chrome128',
-    entryPoints: ['src/webview/panel.ts'],
-    outfile: 'dist/panel.js',
-  },
-].filter((build) => existsSync(build.entryPoints[0]));
+const bundles = {
+  'extension.js': { ...node, entryPoints: ['src/extension.ts'] },
+  'trainer.js': { ...node, entryPoints: ['src/trainer/main.ts'] },
+  'cli.js': { ...node, entryPoints: ['src/trainer/cli.ts'], banner: { js: '#!/usr/bin/env node' } },
+  // An `import` of a style sheet in it makes panel.css.
+  'panel.js': { platform: 'browser', format: 'iife', target: 'chrome128', entryPoints: ['src/webview/panel.ts'] },
+};
 
-const contexts = await Promise.all(
-  builds.map((build) =>
-    esbuild.context({ bundle: true, logLevel: 'warning', legalComments: 'none', minify, external, ...build }),
-  ),
-);
-if (watch) {
-  await Promise.all(contexts.map((context) => context.watch()));
-} else {
-  await Promise.all(contexts.map((context) => context.rebuild()));
+/**
+ * @param {{ outdir?: string, production?: boolean, watch?: boolean }} options
+ * @returns {Promise<string[]>} the source files that went into the bundles, relative to the repository
+ */
+export async function bundle({ outdir = 'dist', production = false, watch = false } = {}) {
+  const contexts = await Promise.all(
+    Object.entries(bundles)
+      .filter(([, { entryPoints }]) => existsSync(path.join(import.meta.dirname, entryPoints[0])))
+      .map(([name, options]) =>
+        esbuild.context({
+          absWorkingDir: import.meta.dirname,
+          bundle: true,
+          logLevel: 'warning',
+          legalComments: 'none',
+          minify: production,
+          sourcemap: !production,
+          metafile: true,
+          external,
+          ...options,
+          outfile: path.join(outdir, name),
+        }),
+      ),
+  );
+  if (watch) {
+    await Promise.all(contexts.map((context) => context.watch()));
+    return [];
+  }
+  const results = await Promise.all(contexts.map((context) => context.rebuild()));
   await Promise.all(contexts.map((context) => context.dispose()));
+  return [...new Set(results.flatMap((result) => Object.keys(result.metafile.inputs)))];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await bundle({ watch: process.argv.includes('--watch'), production: process.argv.includes('--production') });
 }
