@@ -88,6 +88,9 @@ export function gradientCases(): GradientCase[] {
   add('convolution 2×2, "same": padding at bottom and right only', [2, 4, 3], (net, x) =>
     net.conv('conv', first(net, x), 3, { kernel: 2, padding: 'same' }),
   );
+  add('convolution 2×2, padding at top and left only', [2, 4, 3], (net, x) =>
+    net.conv('conv', first(net, x), 3, { kernel: 2, padding: { top: 1, left: 1, bottom: 0, right: 0 } }),
+  );
   add('convolution 5×3, strides 3 and 1, four different paddings', [2, 7, 4], (net, x) =>
     net.conv('conv', first(net, x), 2, {
       kernel: [5, 3],
@@ -124,6 +127,10 @@ export function gradientCases(): GradientCase[] {
     // With biases around -5 every value is below zero: padding must not win.
     x = net.conv('conv', x, 2, { kernel: 1, biasInit: () => ({ kind: 'constant', value: -5 }) });
     return net.maxPool('pool', x, { kernel: 3, stride: 2, padding: 'same' });
+  });
+  add('max pooling of negative numbers, padding all around', [2, 6, 8], (net, x) => {
+    x = net.conv('conv', x, 2, { kernel: 1, biasInit: () => ({ kind: 'constant', value: -5 }) });
+    return net.maxPool('pool', x, { kernel: 3, stride: 2, padding: 1 });
   });
   add('max pooling 3×2, strides 1 and 2', [1, 5, 6], (net, x) =>
     net.maxPool('pool', first(net, x, 2), { kernel: [3, 2], stride: [1, 2] }),
