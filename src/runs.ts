@@ -254,13 +254,16 @@ export function listRuns(runsFolder: string): RunSummary[] {
 
 /** What the run list shows of one run. @throws UserError where it cannot be read */
 export function summarize(folder: string): RunSummary {
-  const record = readRecord(folder);
-  const history = readHistory(folder);
+  return summaryOf(folder, readRecord(folder), readHistory(folder), lockHolder(folder) !== undefined);
+}
+
+/** @param alive whether a trainer is at work on the run */
+export function summaryOf(folder: string, record: RunRecord, history: History, alive: boolean): RunSummary {
   return {
     folder,
     name: path.basename(folder),
     record,
-    state: history.state(lockHolder(folder) !== undefined),
+    state: history.state(alive),
     testAccuracy: history.finished?.testAccuracy,
     bestValidationAccuracy: history.bestEpoch?.validationAccuracy,
     epochsDone: history.epochs.length,

@@ -43,6 +43,11 @@ export interface Trainer {
   readonly ended: Promise<TrainerEnd>;
   /** Asks the trainer to write a checkpoint and exit, and kills it after the grace time. Resolves when it is gone. */
   stop(): Promise<TrainerEnd>;
+  /**
+   * Closes the channel, as the end of this process would: the trainer writes a checkpoint and exits by itself, and the
+   * run may go on without asking. `ended` settles when it is gone, with 'stopped' whatever happens.
+   */
+  release(): void;
   /** Ends the process at once; nothing after the last checkpoint is kept. */
   kill(): void;
 }
@@ -72,7 +77,8 @@ export function startTrainer(request: TrainRequest, options: TrainerOptions, lis
       message: message('trainerMissing', { file: options.script }),
       advice: message('trainerMissingAdvice'),
     };
-    return { pid: undefined, ended: Promise.resolve(end), stop: () => Promise.resolve(end), kill: () => undefined };
+    const ended = Promise.resolve(end);
+    return { pid: undefined, ended, stop: () => ended, release: () => undefined, kill: () => undefined };
   }
   return new TrainerProcess(request, options, listener);
 }
@@ -145,6 +151,11 @@ class TrainerProcess implements Trainer {
       this.killTimer = setTimeout(() => this.kill(), this.options.graceMs ?? 60_000);
     }
     return this.ended;
+  }
+
+  release(): void {
+    this.verdict ??= { kind: 'stopped' };
+    if (this.child.connected) this.child.disconnect();
   }
 
   kill(): void {

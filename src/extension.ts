@@ -1,0 +1,62 @@
+/**
+ * The extension's entry: builds the parts of the editor's side, hands them to one another, and lets running trainers
+ * write their checkpoints when the window goes away. Nothing is read from disk here; the parts read when asked.
+ */
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import { Commands } from './host/commands';
+import { Experiments, ExperimentTree } from './host/experimentTree';
+import { LiveRuns } from './host/liveRuns';
+import { loadTranslations, t } from './host/localize';
+import { Log } from './host/log';
+import { Notices } from './host/notices';
+import { Panels, panelType } from './host/panels';
+import { Resumption } from './host/resumption';
+import { RunList } from './host/runList';
+import { workspaceFolders } from './host/settings';
+import { message } from './messages';
+
+let live: LiveRuns | undefined;
+
+export function activate(context: vscode.ExtensionContext): void {
+  loadTranslations(context.extensionPath);
+  const log = new Log();
+  const { globalStorageUri } = context;
+  live = new LiveRuns(path.join(context.extensionPath, 'dist', 'trainer.js'), globalStorageUri, log);
+  const experiments = new Experiments(path.join(context.extensionPath, 'experiments'));
+  const runs = new RunList(globalStorageUri, live);
+  const panels = new Panels(context.extensionUri, live, log, () => runs.folders);
+  const tree = new ExperimentTree(experiments, runs, log);
+  const view = vscode.window.createTreeView('convlab.experiments', { treeDataProvider: tree, showCollapseAll: true });
+  const sayWhereRunsGo = () => {
+    view.message = workspaceFolders().length === 0 ? t(message('treeNoFolder')) : undefined;
+  };
+  sayWhereRunsGo();
+
+  const { commands } = (context.extension.packageJSON as { contributes: { commands: { command: string }[] } })
+    .contributes;
+  context.subscriptions.push(
+    log,
+    live,
+    runs,
+    panels,
+    tree,
+    view,
+    vscode.workspace.onDidChangeWorkspaceFolders(sayWhereRunsGo),
+    new Notices(live, log),
+    new Commands(
+      commands.map(({ command }) => command),
+      experiments,
+      live,
+      runs,
+      panels,
+      log,
+    ),
+    new Resumption(live, panels, runs, context.workspaceState, log),
+    vscode.window.registerWebviewPanelSerializer(panelType, panels),
+  );
+}
+
+export function deactivate(): void {
+  live?.release();
+}

@@ -1,0 +1,236 @@
+/**
+ * Every command of the extension: what it is called with from palette, sidebar, panel and status bar, and what it does.
+ * Registered by `extension.ts`.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import { Experiment, resolveExperiment } from '../experiment';
+import { findExperiment } from '../experimentFiles';
+import { message, UserError } from '../messages';
+import { lockHolder } from '../runs';
+import type { Experiments, Node } from './experimentTree';
+import type { LiveRuns } from './liveRuns';
+import { dateTime, t, translate } from './localize';
+import type { Log } from './log';
+import type { Panels } from './panels';
+import { pickExperiment, pickPreset, pickRun } from './picks';
+import { Run } from './run';
+import { resumable, RunLine, RunList } from './runList';
+import { overridesFromSettings, presetSetting } from './settings';
+
+/** Commands that train one experiment are called this and its id. */
+const trainPrefix = 'convlab.train.';
+
+export class Commands implements vscode.Disposable {
+  private readonly registered: vscode.Disposable[];
+
+  /** @param contributed ids of the commands in package.json */
+  constructor(
+    contributed: readonly string[],
+    private readonly experiments: Experiments,
+    private readonly live: LiveRuns,
+    private readonly runs: RunList,
+    private readonly panels: Panels,
+    private readonly log: Log,
+  ) {
+    this.registered = [
+      log.command('convlab.train', () => this.trainAny()),
+      ...contributed
+        .filter((id) => id.startsWith(trainPrefix))
+        .map((id) => log.command(id, () => this.train(this.experiment(id.slice(trainPrefix.length))))),
+      log.command('convlab.runExperiment', (target) => this.runExperiment(target)),
+      log.command('convlab.stop', (target) => this.stop(target)),
+      log.command('convlab.resume', (target) => this.resume(target)),
+      log.command('convlab.openRun', (target) => this.openRun(target)),
+      log.command('convlab.deleteRun', (target) => this.deleteRun(target)),
+      log.command('convlab.revealRun', (target) => this.revealRun(target)),
+      log.command('convlab.showLog', () => log.show()),
+      log.command('convlab.refresh', () => {
+        experiments.refresh();
+        runs.refresh();
+      }),
+    ];
+  }
+
+  dispose(): void {
+    this.registered.forEach((command) => command.dispose());
+  }
+
+  private experiment(id: string): Experiment {
+    return findExperiment(this.experiments.folder, id);
+  }
+
+  private async trainAny(): Promise<void> {
+    const experiment = await pickExperiment(this.experiments.usable);
+    if (experiment) await this.train(experiment);
+  }
+
+  /** @param target an experiment of the tree, or the id of one */
+  private async runExperiment(target: unknown): Promise<void> {
+    if (typeof target === 'string') return this.train(this.experiment(target));
+    if (isNode(target, 'experiment')) return this.train(target.experiment);
+    return this.trainAny();
+  }
+
+  private async train(experiment: Experiment): Promise<void> {
+    const overrides = overridesFromSettings();
+    const wish = presetSetting();
+    const preset = wish === 'ask' ? await pickPreset(experiment, overrides) : wish;
+    if (preset === undefined) return;
+    this.panels.show(this.live.start(resolveExperiment(experiment, preset, overrides)));
+  }
+
+  /** @param target a run, an experiment of the tree, or nothing: the run that is being trained */
+  private async stop(target: unknown): Promise<void> {
+    if (target instanceof Run) return target.stop();
+    if (isNode(target, 'run')) {
+      const { line } = target;
+      const run = this.live.find(line.folder);
+      if (run?.training) return run.stop();
+      const pid = lockHolder(line.folder);
+      if (pid === undefined) return;
+      throw new UserError(message('runBusy', { run: line.name, pid }), message('stopElsewhere'));
+    }
+    const experiment = isNode(target, 'experiment') ? target.experiment : undefined;
+    const training = this.live.training.filter((run) => !experiment || run.experiment.id === experiment.id);
+    const [first, ...others] = training;
+    if (!first) return void vscode.window.showInformationMessage(t(message('nothingToStop')));
+    if (others.length === 0) return first.stop();
+    const chosen = await this.pickTraining(training, t(message('pickRunToStop')));
+    await chosen?.stop();
+  }
+
+  private async resume(target: unknown): Promise<void> {
+    const run = target instanceof Run ? target : await this.targetRun(target, 'pickRunToResume', resumable);
+    if (!run) return;
+    this.live.resume(run);
+    this.panels.show(run);
+  }
+
+  /** @param target a run, a run of the tree, a run's folder, or 'training': one of those that this window trains */
+  private async openRun(target: unknown): Promise<void> {
+    if (target === 'training') {
+      const chosen = await this.pickTraining(this.live.training, t(message('pickRunToOpen')));
+      if (chosen) this.panels.show(chosen);
+      return;
+    }
+    const run = target instanceof Run ? target : await this.targetRun(target, 'pickRunToOpen', () => true);
+    if (run) this.panels.show(run);
+  }
+
+  private async deleteRun(target: unknown): Promise<void> {
+    const line = await this.targetLine(target, 'pickRunToDelete', (line) => !line.trainedHere);
+    if (!line) return;
+    const refuseBusy = () => {
+      const pid = lockHolder(line.folder);
+      if (pid === undefined) return;
+      throw new UserError(message('runBusy', { run: line.name, pid }), message('runBusyAdvice'));
+    };
+    refuseBusy();
+    const title = `${translate(line.record.experiment.title)}, ${dateTime(line.record.created)}`;
+    const remove = t(message('buttonDelete'));
+    const detail = t(message('deleteRunDetail', { folder: line.folder }));
+    const choice = await vscode.window.showWarningMessage(
+      t(message('deleteRunQuestion', { run: title })),
+      { modal: true, detail },
+      remove,
+    );
+    if (choice !== remove) return;
+    // It may have been resumed while the question stood there.
+    refuseBusy();
+    const held = this.live.find(line.folder);
+    if (held) this.panels.close(held);
+    const uri = vscode.Uri.file(line.folder);
+    try {
+      await vscode.workspace.fs.delete(uri, { recursive: true, useTrash: true });
+    } catch (error) {
+      this.log.info(`No trash for ${line.folder}: ${String(error)}`);
+      const forever = t(message('buttonDeleteForever'));
+      const second = await vscode.window.showWarningMessage(
+        t(message('deleteForeverQuestion', { run: title })),
+        { modal: true, detail: t(message('deleteForeverDetail', { folder: line.folder })) },
+        forever,
+      );
+      if (second !== forever) return;
+      refuseBusy();
+      await vscode.workspace.fs.delete(uri, { recursive: true, useTrash: false });
+    }
+    this.runs.refresh();
+  }
+
+  private async revealRun(target: unknown): Promise<void> {
+    const folder =
+      target instanceof Run ? target.folder : (await this.targetLine(target, 'pickRunToReveal', () => true))?.folder;
+    if (folder === undefined) {
+      // From a panel whose run has no folder yet.
+      if (target instanceof Run) void vscode.window.showInformationMessage(t(message('runWithoutFolder')));
+      return;
+    }
+    const uri = vscode.Uri.file(folder);
+    const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
+    if (local) return void (await vscode.commands.executeCommand('revealFileInOS', uri));
+    if (vscode.workspace.getWorkspaceFolder(uri)) {
+      return void (await vscode.commands.executeCommand('revealInExplorer', uri));
+    }
+    // The folder is on another machine and outside the workspace: no window can show it, its path can be used there.
+    await vscode.env.clipboard.writeText(folder);
+    void vscode.window.showInformationMessage(t(message('folderCopied', { folder })));
+  }
+
+  private async pickTraining(training: readonly Run[], question: string): Promise<Run | undefined> {
+    if (training.length < 2) return training[0];
+    const chosen = await vscode.window.showQuickPick(
+      training.map((run) => ({
+        label: translate(run.experiment.title),
+        description: t(message('treeEpoch', { epoch: run.history.epochs.length + 1, epochs: run.experiment.epochs })),
+        detail: run.name,
+        run,
+      })),
+      { title: 'ConvLab', placeHolder: question },
+    );
+    // It may have ended while the question stood there.
+    return chosen?.run;
+  }
+
+  private async targetRun(
+    target: unknown,
+    question: 'pickRunToOpen' | 'pickRunToResume',
+    fits: (line: RunLine) => boolean,
+  ): Promise<Run | undefined> {
+    const line = await this.targetLine(target, question, fits);
+    return line && this.live.open(line.folder);
+  }
+
+  /** The run that a command is about: a node of the tree, a folder in one of the runs folders, or the user's choice. */
+  private async targetLine(
+    target: unknown,
+    question: 'pickRunToOpen' | 'pickRunToResume' | 'pickRunToDelete' | 'pickRunToReveal',
+    fits: (line: RunLine) => boolean,
+  ): Promise<RunLine | undefined> {
+    if (isNode(target, 'run')) {
+      const { line } = target;
+      if (!fs.existsSync(line.folder)) {
+        this.runs.refresh();
+        throw new UserError(message('runNotFound', { folder: line.folder }));
+      }
+      return line;
+    }
+    const lines = await this.runs.lines();
+    if (typeof target === 'string') {
+      const line = lines.find(({ folder }) => folder === path.normalize(target));
+      if (!line) throw new UserError(message('runNotFound', { folder: target }));
+      return line;
+    }
+    const fitting = lines.filter(fits);
+    if (fitting.length === 0) {
+      void vscode.window.showInformationMessage(t(message('noRuns')));
+      return undefined;
+    }
+    return pickRun(fitting, t(message(question)));
+  }
+}
+
+function isNode<Kind extends Node['kind']>(target: unknown, kind: Kind): target is Extract<Node, { kind: Kind }> {
+  return typeof target === 'object' && target !== null && (target as { kind?: unknown }).kind === kind;
+}

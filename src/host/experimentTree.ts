@@ -1,0 +1,290 @@
+/**
+ * The sidebar's tree: the course's experiments in groups by network, their runs below. It shows what `RunList` finds
+ * and is redrawn only where something visible has changed.
+ */
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import type { Experiment } from '../experiment';
+import { ExperimentFile, loadExperiments } from '../experimentFiles';
+import type { RunState } from '../history';
+import { message, MessageId, UserError } from '../messages';
+import { networkNames, networks } from '../networks/catalog';
+import { dateTime, errorSentence, figure, t, translate } from './localize';
+import type { Log } from './log';
+import { resumable, RunLine, RunList } from './runList';
+import { workspaceFolders } from './settings';
+
+export interface GroupNode {
+  readonly kind: 'group';
+  readonly title: string;
+  readonly children: readonly (ExperimentNode | RunNode | BrokenNode)[];
+}
+
+export interface ExperimentNode {
+  readonly kind: 'experiment';
+  readonly experiment: Experiment;
+  /** Newest first. */
+  readonly runs: readonly RunNode[];
+  /** Whether a run of this window is on its way that has no folder yet. */
+  readonly starting: boolean;
+}
+
+export interface RunNode {
+  readonly kind: 'run';
+  readonly line: RunLine;
+}
+
+/** An experiment file that is none. */
+export interface BrokenNode {
+  readonly kind: 'broken';
+  readonly file: string;
+  readonly reason: string;
+}
+
+export type Node = GroupNode | ExperimentNode | RunNode | BrokenNode;
+
+/** The experiment files of the extension; read when first asked for. */
+export class Experiments {
+  private files?: readonly ExperimentFile[];
+
+  constructor(readonly folder: string) {}
+
+  get all(): readonly ExperimentFile[] {
+    return (this.files ??= loadExperiments(this.folder));
+  }
+
+  get usable(): Experiment[] {
+    return this.all.flatMap((file) => (file.experiment ? [file.experiment] : []));
+  }
+
+  refresh(): void {
+    this.files = undefined;
+  }
+}
+
+/**
+ * Arranges experiments and runs as the tree shows them; groups without content are left out.
+ * @param starting ids of the experiments of runs that have no folder yet
+ */
+export function arrange(
+  files: readonly ExperimentFile[],
+  lines: readonly RunLine[],
+  starting: ReadonlySet<string> = new Set(),
+): GroupNode[] {
+  const experiments = files.flatMap((file) => (file.experiment ? [file.experiment] : []));
+  const ids = new Set(experiments.map((experiment) => experiment.id));
+  const runsOf = (id: string): RunNode[] =>
+    lines.filter((line) => line.record.experiment.id === id).map((line) => ({ kind: 'run', line }));
+  const groups: GroupNode[] = networkNames.map((name) => ({
+    kind: 'group',
+    title: networks[name].title,
+    children: experiments
+      .filter((experiment) => experiment.network.name === name)
+      .map((experiment) => ({
+        kind: 'experiment',
+        experiment,
+        runs: runsOf(experiment.id),
+        starting: starting.has(experiment.id),
+      })),
+  }));
+  groups.push({
+    kind: 'group',
+    title: t(message('treeOtherRuns')),
+    children: lines.filter((line) => !ids.has(line.record.experiment.id)).map((line) => ({ kind: 'run', line })),
+  });
+  groups.push({
+    kind: 'group',
+    title: t(message('treeBroken')),
+    children: files.flatMap(({ file, error }) =>
+      error
+        ? [{ kind: 'broken', file, reason: error instanceof UserError ? errorSentence(error) : String(error) }]
+        : [],
+    ),
+  });
+  return groups.filter((group) => group.children.length > 0);
+}
+
+const stateTexts: Record<RunState, MessageId> = {
+  starting: 'stateStarting',
+  running: 'stateRunning',
+  finished: 'stateFinished',
+  stopped: 'stateStopped',
+  interrupted: 'stateInterrupted',
+  failed: 'stateFailed',
+};
+
+const stateText = (state: RunState): string => t({ id: stateTexts[state], args: {} });
+
+/** One line about a run: "quick · epoch 2/3 · 0.9712". */
+export function describeRun({ record, state, testAccuracy, bestValidationAccuracy, epochsDone }: RunLine): string {
+  const { preset, epochs } = record.experiment;
+  const under = state === 'running' || state === 'starting';
+  const accuracy = testAccuracy ?? bestValidationAccuracy;
+  return [
+    t(message(preset === 'quick' ? 'presetQuick' : 'presetCourse')),
+    under ? t(message('treeEpoch', { epoch: Math.min(epochs, epochsDone + 1), epochs })) : stateText(state),
+    ...(accuracy === undefined ? [] : [figure(accuracy)]),
+  ].join(' · ');
+}
+
+export class ExperimentTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+  private readonly changes = new vscode.EventEmitter<void>();
+  readonly onDidChangeTreeData = this.changes.event;
+  private readonly subscription: vscode.Disposable;
+  private roots?: Promise<GroupNode[]>;
+  private drawn = '';
+
+  constructor(
+    private readonly experiments: Experiments,
+    private readonly runs: RunList,
+    log: Log,
+  ) {
+    this.subscription = runs.onDidChange(() => log.guard(() => this.update()));
+  }
+
+  async getChildren(node?: Node): Promise<Node[]> {
+    if (node === undefined) {
+      const roots = await (this.roots ??= this.load());
+      this.drawn = appearance(roots);
+      return roots;
+    }
+    if (node.kind === 'group') return [...node.children];
+    return node.kind === 'experiment' ? [...node.runs] : [];
+  }
+
+  getTreeItem(node: Node): vscode.TreeItem {
+    return treeItem(node);
+  }
+
+  dispose(): void {
+    this.subscription.dispose();
+    this.changes.dispose();
+  }
+
+  private async load(): Promise<GroupNode[]> {
+    return arrange(this.experiments.all, await this.runs.lines(), this.runs.starting);
+  }
+
+  private async update(): Promise<void> {
+    // Nobody has looked yet.
+    if (!this.roots) return;
+    const roots = await this.load();
+    this.roots = Promise.resolve(roots);
+    // Redrawing closes hovers, so a step more is no reason to do it.
+    if (appearance(roots) !== this.drawn) this.changes.fire();
+  }
+}
+
+/** What the tree looks like, to tell whether it has changed. */
+function appearance(nodes: readonly Node[]): string {
+  return JSON.stringify(
+    nodes.map(function draw(node): unknown {
+      const { label, id, description, contextValue, tooltip } = treeItem(node);
+      const children = node.kind === 'group' ? node.children : node.kind === 'experiment' ? node.runs : [];
+      return [label, id, description, contextValue, tooltip, children.map(draw)];
+    }),
+  );
+}
+
+const { Collapsed, Expanded, None } = vscode.TreeItemCollapsibleState;
+
+/** How a node looks. */
+export function treeItem(node: Node): vscode.TreeItem {
+  switch (node.kind) {
+    case 'group': {
+      const item = new vscode.TreeItem(node.title, Expanded);
+      item.id = `group:${node.title}`;
+      item.contextValue = 'group';
+      return item;
+    }
+    case 'broken': {
+      const item = new vscode.TreeItem(path.basename(node.file), None);
+      item.id = `broken:${node.file}`;
+      item.tooltip = node.reason;
+      item.description = t(message('treeBrokenDescription'));
+      item.iconPath = new vscode.ThemeIcon('warning', new vscode.ThemeColor('list.warningForeground'));
+      item.contextValue = 'broken';
+      item.command = { command: 'vscode.open', title: item.description, arguments: [vscode.Uri.file(node.file)] };
+      return item;
+    }
+    case 'experiment':
+      return experimentItem(node);
+    case 'run':
+      return runItem(node);
+  }
+}
+
+function experimentItem({ experiment, runs, starting }: ExperimentNode): vscode.TreeItem {
+  const title = translate(experiment.title);
+  const item = new vscode.TreeItem(title, runs.length > 0 ? Collapsed : None);
+  const trainedHere = starting || runs.some(({ line }) => line.trainedHere);
+  const training = runs.find(({ line }) => line.state === 'running' || line.state === 'starting')?.line;
+  const tested = runs.flatMap(({ line }) => (line.testAccuracy === undefined ? [] : [line.testAccuracy]));
+  const best = tested.length > 0 ? Math.max(...tested) : undefined;
+  const state = training?.state ?? (starting ? 'starting' : runs[0]?.line.state);
+  item.id = `experiment:${experiment.id}`;
+  item.contextValue = trainedHere ? 'experiment.running' : 'experiment';
+  item.description = training
+    ? describeRun(training)
+    : starting
+      ? t(message('panelStarting'))
+      : best === undefined
+        ? ''
+        : figure(best);
+  item.iconPath = stateIcon(state);
+  item.tooltip = [
+    title,
+    translate(experiment.question),
+    best === undefined ? '' : t(message('treeBest', { accuracy: figure(best) })),
+  ]
+    .filter(Boolean)
+    .join('\n\n');
+  const spoken = state === undefined ? t(message('stateNotRun')) : stateText(state);
+  item.accessibilityInformation = { label: [title, spoken, item.description].filter(Boolean).join(', ') };
+  return item;
+}
+
+function runItem({ line }: RunNode): vscode.TreeItem {
+  const time = dateTime(line.record.created);
+  const item = new vscode.TreeItem(time, None);
+  item.id = `run:${line.folder}`;
+  item.description = describeRun(line);
+  item.iconPath = stateIcon(line.state);
+  const kind = line.trainedHere
+    ? 'running'
+    : resumable(line)
+      ? 'resumable'
+      : line.state === 'finished'
+        ? 'finished'
+        : 'elsewhere';
+  item.contextValue = `run.${kind}`;
+  const where = workspaceFolders().length > 1 || kind === 'elsewhere' ? [line.folder] : [line.name];
+  if (kind === 'elsewhere') where.push(t(message('treeElsewhere')));
+  item.tooltip = [translate(line.record.experiment.title), item.description, ...where].join('\n\n');
+  item.command = {
+    command: 'convlab.openRun',
+    title: t(message('buttonShowChart')),
+    arguments: [{ kind: 'run', line }],
+  };
+  item.accessibilityInformation = { label: `${time}, ${item.description}` };
+  return item;
+}
+
+function stateIcon(state: RunState | undefined): vscode.ThemeIcon {
+  const coloured = (icon: string, color: string) => new vscode.ThemeIcon(icon, new vscode.ThemeColor(color));
+  switch (state) {
+    case undefined:
+      return new vscode.ThemeIcon('circle-outline');
+    case 'starting':
+    case 'running':
+      return new vscode.ThemeIcon('loading~spin');
+    case 'finished':
+      return coloured('pass', 'testing.iconPassed');
+    case 'failed':
+      return coloured('error', 'testing.iconFailed');
+    case 'stopped':
+      return new vscode.ThemeIcon('debug-pause');
+    case 'interrupted':
+      return coloured('debug-disconnect', 'list.warningForeground');
+  }
+}

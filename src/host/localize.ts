@@ -1,0 +1,71 @@
+/**
+ * How the editor's side speaks: messages, and the titles of experiments, in the editor's language. Everything in host/
+ * that shows a text goes through here; the panel gets the same translations with its snapshot.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import { fill, Message, texts, UserError } from '../messages';
+
+/** Translations by English text that VS Code did not load itself; see {@link loadTranslations}. */
+let ours: Readonly<Record<string, string>> | undefined;
+
+/**
+ * VS Code loads the bundle whose name is its language; other names of Chinese (zh-hk, zh-hant) get the nearest one here.
+ * @param extensionFolder the folder that holds l10n/
+ */
+export function loadTranslations(extensionFolder: string): void {
+  ours = undefined;
+  const name = bundleOf(vscode.env.language);
+  if (vscode.l10n.bundle || !name) return;
+  try {
+    const file = path.join(extensionFolder, 'l10n', `bundle.l10n.${name}.json`);
+    ours = JSON.parse(fs.readFileSync(file, 'utf8')) as Record<string, string>;
+  } catch {
+    // English is readable; a missing translation must not keep the extension from starting.
+  }
+}
+
+/** The bundle for a language tag: 'zh-tw' for traditional characters, 'zh-cn' for other Chinese, none for the rest. */
+export function bundleOf(language: string): 'zh-tw' | 'zh-cn' | undefined {
+  const tag = language.toLowerCase();
+  if (/^zh-(tw|hk|mo|hant)\b/.test(tag)) return 'zh-tw';
+  return /^zh\b/.test(tag) ? 'zh-cn' : undefined;
+}
+
+/** The translations of the current language by English text; empty in English. */
+export function translations(): Readonly<Record<string, string>> {
+  return vscode.l10n.bundle ?? ours ?? {};
+}
+
+/** Renders a message. */
+export function t({ id, args }: Message): string {
+  // A run that a newer ConvLab wrote may hold messages that this one does not know.
+  const english: string | undefined = texts[id];
+  if (english === undefined) return id;
+  return ours ? fill(ours[english] ?? english, args) : vscode.l10n.t(english, { ...args });
+}
+
+/** Renders a text that comes from an experiment file: its title or question, translated where the bundles know it. */
+export function translate(english: string): string {
+  return translations()[english] ?? english;
+}
+
+/** What happened and what to do next. */
+export function sentence(what: Message, advice?: Message): string {
+  return advice ? `${t(what)} ${t(advice)}` : t(what);
+}
+
+export const errorSentence = (error: UserError): string => sentence(error.userMessage, error.advice);
+
+/** Accuracies and losses, such as 0.9891. */
+export const figure = (value: number): string => value.toFixed(4);
+
+/** @param time ISO 8601 */
+export function dateTime(time: string): string {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return time;
+  return new Intl.DateTimeFormat(vscode.env.language, { dateStyle: 'medium', timeStyle: 'short' }).format(date);
+}
+
+export const count = (n: number): string => new Intl.NumberFormat(vscode.env.language).format(n);

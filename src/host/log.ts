@@ -1,0 +1,57 @@
+/**
+ * The log channel, and the one way in which an error reaches the user: a sentence in a notification, with the stack, if
+ * it is a defect of ours, in the log. Every command runs through {@link Log.command}.
+ */
+import * as vscode from 'vscode';
+import { english, message, UserError } from '../messages';
+import { errorSentence, sentence, t } from './localize';
+
+export class Log implements vscode.Disposable {
+  readonly channel = vscode.window.createOutputChannel('ConvLab', { log: true });
+
+  show(): void {
+    this.channel.show(true);
+  }
+
+  info(text: string): void {
+    this.channel.info(text);
+  }
+
+  /** Writes an error down and shows it; resolves at once, whatever the user does with the notification. */
+  showError(error: unknown): void {
+    let text: string;
+    if (error instanceof UserError) {
+      text = errorSentence(error);
+      this.channel.error(error.message, ...(error.cause ? [error.cause] : []));
+    } else {
+      const reason = error instanceof Error ? error.message : String(error);
+      const what = message('unexpectedError', { reason });
+      text = sentence(what, message('unexpectedErrorAdvice'));
+      this.channel.error(english(what), error instanceof Error ? (error.stack ?? '') : '');
+    }
+    const showLog = t(message('buttonShowLog'));
+    void vscode.window.showErrorMessage(text, showLog).then((choice) => {
+      if (choice === showLog) this.show();
+    });
+  }
+
+  /** Runs something whose errors nobody awaits. */
+  guard(work: () => unknown): void {
+    void (async () => work())().catch((error: unknown) => this.showError(error));
+  }
+
+  /** Registers a command. Its promise settles when the handler is done; errors are shown, never thrown. */
+  command(id: string, handler: (...args: unknown[]) => unknown): vscode.Disposable {
+    return vscode.commands.registerCommand(id, async (...args: unknown[]) => {
+      try {
+        await handler(...args);
+      } catch (error) {
+        this.showError(error);
+      }
+    });
+  }
+
+  dispose(): void {
+    this.channel.dispose();
+  }
+}

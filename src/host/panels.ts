@@ -1,0 +1,281 @@
+/**
+ * The panels: one webview per run. A panel says 'ready', gets a snapshot, then changes; it is thrown away while hidden
+ * and begins anew when shown. VS Code gives panels back after a reload through {@link Panels.deserializeWebviewPanel}.
+ */
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import * as z from 'zod';
+import { PanelSnapshot, protocolVersion, RunEvent, ToPanel } from '../protocol';
+import type { LiveRuns } from './liveRuns';
+import { translate, translations } from './localize';
+import type { Log } from './log';
+import type { Run, RunChange } from './run';
+
+export const panelType = 'convlab.run';
+
+/** Changes are sent at this pace, so that a fast network does not drown the page in messages. */
+const sendIntervalMs = 100;
+
+/** What a panel may say. */
+const fromPanel = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('ready'), protocol: z.number() }),
+  z.strictObject({ type: z.enum(['stop', 'resume', 'showLog', 'revealFolder']) }),
+]);
+
+/** What VS Code keeps for a panel over a reload, put there by the page: the run's folder, or its name. */
+const panelState = z.object({ run: z.string().min(1) });
+
+export class Panels implements vscode.WebviewPanelSerializer, vscode.Disposable {
+  private readonly panels = new Map<Run, RunPanel>();
+  private readonly restored = new vscode.EventEmitter<Run>();
+  /** A panel has come back after a reload. */
+  readonly onDidRestore = this.restored.event;
+
+  /** @param runsFolders where a run is looked for by name */
+  constructor(
+    private readonly extensionUri: vscode.Uri,
+    private readonly live: LiveRuns,
+    private readonly log: Log,
+    private readonly runsFolders: () => readonly string[],
+  ) {}
+
+  /** Shows the run's panel, a new one if need be. */
+  show(run: Run): void {
+    const existing = this.panels.get(run);
+    if (existing) return existing.reveal();
+    const column = vscode.window.activeTextEditor?.viewColumn ?? vscode.ViewColumn.Active;
+    this.adopt(vscode.window.createWebviewPanel(panelType, '', column, { enableScripts: true }), run);
+  }
+
+  has(run: Run): boolean {
+    return this.panels.has(run);
+  }
+
+  close(run: Run): void {
+    this.panels.get(run)?.dispose();
+  }
+
+  async deserializeWebviewPanel(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
+    const folder = this.folderOf(state);
+    if (folder === undefined) {
+      // The run was deleted in the meantime, or never had a folder.
+      this.log.info(`A panel was closed because its run is gone: ${JSON.stringify(state)}`);
+      panel.dispose();
+      return;
+    }
+    try {
+      const run = this.live.open(folder);
+      if (this.panels.has(run)) return panel.dispose();
+      this.adopt(panel, run);
+      this.restored.fire(run);
+    } catch (error) {
+      panel.dispose();
+      this.log.showError(error);
+    }
+  }
+
+  dispose(): void {
+    this.restored.dispose();
+  }
+
+  private adopt(webviewPanel: vscode.WebviewPanel, run: Run): void {
+    const panel = new RunPanel(webviewPanel, run, this.extensionUri, this.log);
+    const hold = this.live.hold(run);
+    this.panels.set(run, panel);
+    webviewPanel.onDidDispose(() => {
+      this.panels.delete(run);
+      hold.dispose();
+    });
+  }
+
+  private folderOf(state: unknown): string | undefined {
+    const parsed = panelState.safeParse(state);
+    if (!parsed.success) return undefined;
+    const { run } = parsed.data;
+    // Only a run of this window's folders: the state of a page is not trusted with a path.
+    const name = path.basename(run);
+    const folders = this.runsFolders().filter((f) => !path.isAbsolute(run) || path.dirname(run) === f);
+    return folders.map((f) => path.join(f, name)).find((f) => fs.existsSync(f));
+  }
+}
+
+class RunPanel implements vscode.Disposable {
+  /** Whether the page has its snapshot and wants changes. */
+  private ready = false;
+  private pending: RunEvent[] = [];
+  private timer?: NodeJS.Timeout;
+  private following?: vscode.Disposable;
+  private readonly subscriptions: vscode.Disposable[] = [];
+
+  constructor(
+    private readonly panel: vscode.WebviewPanel,
+    private readonly run: Run,
+    extensionUri: vscode.Uri,
+    private readonly log: Log,
+  ) {
+    panel.title = translate(run.experiment.title);
+    panel.iconPath = {
+      light: vscode.Uri.joinPath(extensionUri, 'media', 'panel-light.svg'),
+      dark: vscode.Uri.joinPath(extensionUri, 'media', 'panel-dark.svg'),
+    };
+    panel.webview.options = {
+      enableScripts: true,
+      localResourceRoots: [vscode.Uri.joinPath(extensionUri, 'dist'), vscode.Uri.joinPath(extensionUri, 'media')],
+    };
+    this.subscriptions.push(
+      panel.webview.onDidReceiveMessage((raw: unknown) => this.receive(raw)),
+      panel.onDidChangeViewState(() => {
+        // A hidden page is gone; when it is shown again it says 'ready' and gets everything at once.
+        if (!panel.visible) this.rest();
+      }),
+      panel.onDidDispose(() => this.end()),
+      run.onDidChange((change) => this.changed(change)),
+    );
+    panel.webview.html = panelHtml(panel.webview, extensionUri);
+  }
+
+  reveal(): void {
+    this.panel.reveal();
+  }
+
+  dispose(): void {
+    this.panel.dispose();
+  }
+
+  private receive(raw: unknown): void {
+    const parsed = fromPanel.safeParse(raw);
+    if (!parsed.success) {
+      this.log.channel.warn(`A panel sent something that is no message: ${JSON.stringify(raw)?.slice(0, 200)}`);
+      return;
+    }
+    switch (parsed.data.type) {
+      case 'ready':
+        if (parsed.data.protocol !== protocolVersion) {
+          // The page compares the snapshot's version with its own and tells the user.
+          this.log.channel.warn(`The panel speaks protocol ${parsed.data.protocol}, the extension ${protocolVersion}.`);
+        }
+        this.ready = true;
+        this.following ??= this.run.follow();
+        this.sendSnapshot();
+        break;
+      case 'stop':
+        void vscode.commands.executeCommand('convlab.stop', this.run);
+        break;
+      case 'resume':
+        void vscode.commands.executeCommand('convlab.resume', this.run);
+        break;
+      case 'showLog':
+        this.log.show();
+        break;
+      case 'revealFolder':
+        void vscode.commands.executeCommand('convlab.revealRun', this.run);
+        break;
+    }
+  }
+
+  private changed(change: RunChange): void {
+    if (!this.ready) return;
+    switch (change.type) {
+      case 'events':
+        this.pending.push(...change.events);
+        this.timer ??= setTimeout(() => this.flush(), sendIntervalMs);
+        break;
+      case 'state':
+        // What has happened comes before what it has led to.
+        this.flush();
+        // A run that has just got its folder has a new name, which the page keeps for a reload.
+        if (this.run.name !== this.sentName) this.sendSnapshot();
+        else this.send({ type: 'state', state: this.run.state, status: this.run.status });
+        break;
+      case 'reread':
+        this.sendSnapshot();
+        break;
+    }
+  }
+
+  private sentName = '';
+
+  private sendSnapshot(): void {
+    // It holds everything that was waiting.
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.pending = [];
+    this.sentName = this.run.name;
+    this.send({ type: 'snapshot', protocol: protocolVersion, snapshot: snapshotOf(this.run) });
+  }
+
+  private flush(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    if (this.pending.length === 0) return;
+    const events = this.pending;
+    this.pending = [];
+    this.send({ type: 'changes', events });
+  }
+
+  private send(toPanel: ToPanel): void {
+    void this.panel.webview.postMessage(toPanel);
+  }
+
+  private rest(): void {
+    this.ready = false;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.pending = [];
+    this.following?.dispose();
+    this.following = undefined;
+  }
+
+  private end(): void {
+    this.rest();
+    this.subscriptions.forEach((subscription) => subscription.dispose());
+  }
+}
+
+/** All that a page needs to draw a run. */
+export function snapshotOf(run: Run): PanelSnapshot {
+  return {
+    run: run.name,
+    title: translate(run.experiment.title),
+    question: translate(run.experiment.question),
+    state: run.state,
+    status: run.status,
+    events: run.snapshot(),
+    language: vscode.env.language,
+    translations: translations(),
+  };
+}
+
+/** The page: everything it loads comes from the extension's own folders, and only the script with the nonce runs. */
+export function panelHtml(webview: vscode.Webview, extensionUri: vscode.Uri): string {
+  const nonce = randomBytes(18).toString('base64');
+  const file = (name: string) =>
+    escape(webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, 'dist', name)).toString());
+  const source = webview.cspSource;
+  const policy = [
+    "default-src 'none'",
+    `script-src 'nonce-${nonce}'`,
+    `style-src ${source} 'nonce-${nonce}'`,
+    `img-src ${source} data:`,
+    `font-src ${source}`,
+  ].join('; ');
+  return `<!DOCTYPE html>
+<html lang="${escape(vscode.env.language)}">
+<head>
+  <meta charset="utf-8">
+  <meta http-equiv="Content-Security-Policy" content="${escape(policy)}">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>ConvLab</title>
+  <link rel="stylesheet" href="${file('panel.css')}">
+</head>
+<body>
+  <div id="app"></div>
+  <script nonce="${nonce}" src="${file('panel.js')}"></script>
+</body>
+</html>`;
+}
+
+const escape = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');

@@ -1,0 +1,118 @@
+/**
+ * The questions that commands ask in quick picks: which network, dataset, experiment and preset to train, and which run
+ * is meant. Every function resolves to undefined when the user leaves without choosing.
+ */
+import * as vscode from 'vscode';
+import {
+  datasetNames,
+  datasetTitles,
+  Experiment,
+  Overrides,
+  Preset,
+  presetNames,
+  ResolvedExperiment,
+  resolveExperiment,
+} from '../experiment';
+import { message } from '../messages';
+import { networkNames, networks } from '../networks/catalog';
+import { describeRun } from './experimentTree';
+import { count, dateTime, t, translate } from './localize';
+import type { RunLine } from './runList';
+
+interface Pick<T> extends vscode.QuickPickItem {
+  readonly value: T;
+}
+
+async function pick<T>(items: readonly Pick<T>[], title: string, placeHolder: string): Promise<T | undefined> {
+  const chosen = await vscode.window.showQuickPick(items, { title, placeHolder, matchOnDescription: true });
+  return chosen?.value;
+}
+
+/** Network, then dataset, then, where several experiments train that pair, which of them. */
+export async function pickExperiment(experiments: readonly Experiment[]): Promise<Experiment | undefined> {
+  const title = t(message('trainTitle'));
+  const network = await pick(
+    networkNames
+      .map((name) => ({ name, count: experiments.filter((e) => e.network.name === name).length }))
+      .filter(({ count }) => count > 0)
+      .map(({ name, count }) => ({
+        label: networks[name].title,
+        description: t(message('experimentCount', { count })),
+        value: name,
+      })),
+    title,
+    t(message('pickNetwork')),
+  );
+  if (network === undefined) return undefined;
+  const ofNetwork = experiments.filter((e) => e.network.name === network);
+  const dataset = await pick(
+    datasetNames
+      .map((name) => ({ name, count: ofNetwork.filter((e) => e.dataset.name === name).length }))
+      .filter(({ count }) => count > 0)
+      .map(({ name, count }) => ({
+        label: datasetTitles[name],
+        description: t(message('experimentCount', { count })),
+        value: name,
+      })),
+    `${title} ${networks[network].title}`,
+    t(message('pickDataset')),
+  );
+  if (dataset === undefined) return undefined;
+  const matching = ofNetwork.filter((e) => e.dataset.name === dataset);
+  if (matching.length === 1) return matching[0];
+  return pick(
+    matching.map((e) => ({ label: translate(e.title), detail: translate(e.question), value: e })),
+    `${title} ${networks[network].title} · ${datasetTitles[dataset]}`,
+    t(message('pickExperiment')),
+  );
+}
+
+/** The preset, with what each would do under the present settings. @throws UserError where the settings do not fit */
+export async function pickPreset(experiment: Experiment, overrides: Overrides): Promise<Preset | undefined> {
+  const known = presetNames.filter((name) => name === 'course' || experiment.presets[name]);
+  return pick(
+    known.map((name) => ({
+      label: t(message(name === 'quick' ? 'presetQuick' : 'presetCourse')),
+      description: describeSize(resolveExperiment(experiment, name, overrides)),
+      detail: t(message(name === 'quick' ? 'presetQuickDetail' : 'presetCourseDetail')),
+      value: name,
+    })),
+    translate(experiment.title),
+    t(message('pickPreset')),
+  );
+}
+
+/** "10 epochs · 55,000 examples". */
+export function describeSize(experiment: ResolvedExperiment): string {
+  const examples = trainingExamples(experiment);
+  return [
+    experiment.epochs === 1 ? t(message('epochCountOne')) : t(message('epochCount', { epochs: experiment.epochs })),
+    ...(examples === undefined ? [] : [t(message('exampleCount', { examples: count(examples) }))]),
+  ].join(' · ');
+}
+
+/** Training examples; undefined where only the data can tell, because the split is in shares. */
+function trainingExamples({ dataset, limit }: ResolvedExperiment): number | undefined {
+  const { train } = dataset.split;
+  if (train > 1) return Math.min(train, limit ?? train);
+  return limit;
+}
+
+/** One of the runs. Asks nothing where there is but one and `alone` says so. */
+export async function pickRun(
+  lines: readonly RunLine[],
+  placeHolder: string,
+  alone: 'take' | 'ask' = 'ask',
+): Promise<RunLine | undefined> {
+  if (lines.length === 1 && alone === 'take') return lines[0];
+  return pick(
+    lines.map((line) => ({
+      label: translate(line.record.experiment.title),
+      description: describeRun(line),
+      detail: dateTime(line.record.created),
+      value: line,
+    })),
+    'ConvLab',
+    placeHolder,
+  );
+}

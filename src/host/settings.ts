@@ -1,0 +1,111 @@
+/**
+ * ConvLab's settings, read when they are needed and checked, and the folders that follow from them: where new runs go
+ * and where the sidebar looks for runs.
+ */
+import * as os from 'node:os';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+import { Overrides, Preset, ResolvedExperiment } from '../experiment';
+import { message, UserError } from '../messages';
+import { engineNames, EngineRequest } from '../protocol';
+import { runsFolderOf } from '../runs';
+import { t } from './localize';
+
+const section = 'convlab';
+const setting = <T>(name: string): T | undefined => vscode.workspace.getConfiguration(section).get<T>(name);
+
+/** Whether the setting that changed is `name`. */
+export const affects = (event: vscode.ConfigurationChangeEvent, name: string): boolean =>
+  event.affectsConfiguration(`${section}.${name}`);
+
+/** Which preset to train; 'ask' where the user is to choose. */
+export const presetSetting = (): Preset | 'ask' => oneOf('preset', ['ask', 'course', 'quick'], 'ask');
+
+export const resumeAfterReload = (): 'always' | 'ask' | 'never' =>
+  oneOf('resumeAfterReload', ['always', 'ask', 'never'], 'always');
+
+export const engineSetting = (): EngineRequest => oneOf('engine', ['auto', ...engineNames], 'auto');
+
+/** CPU threads; undefined for as many as there are physical cores. */
+export const threadsSetting = (): number | undefined => wholeNumber('threads', 1024);
+
+/** The settings that shorten runs, as overrides of an experiment. */
+export function overridesFromSettings(): Overrides {
+  const overrides: Record<string, number> = {};
+  const epochs = wholeNumber('epochs', 10_000);
+  const limit = wholeNumber('limit', 1e9);
+  if (epochs) overrides['epochs'] = epochs;
+  if (limit) overrides['limit'] = limit;
+  return overrides;
+}
+
+/** The user's own folder for an experiment's dataset. */
+export function dataFolderFor(experiment: ResolvedExperiment): string | undefined {
+  const folder = experiment.dataset.name === 'mnist' ? setting<string>('mnistFolder')?.trim() : undefined;
+  return folder ? absolute('mnistFolder', folder, workspaceFolders()[0]) : undefined;
+}
+
+/** The runs folder for new runs. @throws UserError where the setting is no usable path */
+export function newRunsFolder(globalStorage: vscode.Uri): string {
+  const folders = workspaceFolders();
+  for (const folder of folders) {
+    const asked = askedRunsFolder(folder);
+    if (asked) return asked;
+  }
+  const asked = folders.length === 0 ? askedRunsFolder(undefined) : undefined;
+  return asked ?? (folders[0] ? runsFolderOf(folders[0]) : globalRunsFolder(globalStorage));
+}
+
+/** Every runs folder whose runs are shown: the one for new runs first. Unusable settings are passed over. */
+export function runsFolders(globalStorage: vscode.Uri): string[] {
+  const folders = workspaceFolders();
+  let first: string[] = [];
+  try {
+    first = [newRunsFolder(globalStorage)];
+  } catch {
+    // Starting a run says what is wrong with the setting.
+  }
+  const others = folders.length > 0 ? folders.map(runsFolderOf) : [globalRunsFolder(globalStorage)];
+  return [...new Set([...first, ...others])];
+}
+
+const globalRunsFolder = (globalStorage: vscode.Uri): string => path.join(globalStorage.fsPath, 'runs');
+
+/** Folders on disk; those of a virtual workspace have no path that a trainer could write to. */
+export function workspaceFolders(): string[] {
+  const folders = vscode.workspace.workspaceFolders ?? [];
+  return folders.filter((f) => f.uri.scheme === 'file').map((f) => f.uri.fsPath);
+}
+
+function askedRunsFolder(workspaceFolder: string | undefined): string | undefined {
+  const scope = workspaceFolder === undefined ? undefined : vscode.Uri.file(workspaceFolder);
+  const asked = vscode.workspace.getConfiguration(section, scope).get<string>('runsFolder')?.trim();
+  return asked ? absolute('runsFolder', asked, workspaceFolder) : undefined;
+}
+
+/** A path as settings name it: '~' is the home folder, relative ones start at the workspace folder. */
+function absolute(name: string, value: string, workspaceFolder: string | undefined): string {
+  if (/^~(?=$|[\\/])/.test(value)) return path.join(os.homedir(), value.slice(1));
+  if (path.isAbsolute(value)) return path.normalize(value);
+  if (workspaceFolder !== undefined) return path.resolve(workspaceFolder, value);
+  throw invalid(name, t(message('settingNotAbsolute', { value })));
+}
+
+/** 0, the default, means "not set". */
+function wholeNumber(name: string, most: number): number | undefined {
+  const value = setting<unknown>(name) ?? 0;
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > most) {
+    throw invalid(name, t(message('settingNotWhole', { most, value: JSON.stringify(value) })));
+  }
+  return value === 0 ? undefined : value;
+}
+
+function oneOf<T extends string>(name: string, known: readonly T[], fallback: T): T {
+  const value = setting<unknown>(name) ?? fallback;
+  const found = known.find((k) => k === value);
+  if (found !== undefined) return found;
+  throw invalid(name, t(message('expectedOneOf', { known: known.join(', ') })));
+}
+
+const invalid = (name: string, problems: string) =>
+  new UserError(message('settingInvalid', { setting: `${section}.${name}`, problems }));
