@@ -146,7 +146,6 @@ export const texts = {
   panelBrokenAdvice: 'The run itself goes on, and its figures are in its folder. Close the panel and open it again.',
   panelProgress: 'Progress of the run',
   panelActions: 'Run controls',
-  panelLoading: 'Loading…',
   buttonStop: 'Stop',
   buttonResume: 'Resume',
   buttonShowLog: 'Show log',

@@ -23,7 +23,12 @@ export class ConfusionMatrix {
     }
     const { confusion } = finished;
     const names = confusion.map((_, i) => started?.classNames[i] ?? String(i));
-    this.element.replaceChildren(h('p', {}, this.mistake(confusion, names)), this.table(confusion, names));
+    this.element.replaceChildren(
+      h('p', {}, this.mistake(confusion, names)),
+      // Not the table's caption, which could be no narrower than the table.
+      h('p', { id: 'confusion-explanation', class: 'explanation' }, this.language.text(message('confusionCaption'))),
+      this.table(confusion, names),
+    );
   }
 
   private table(confusion: FinishedEvent['confusion'], names: readonly string[]): HTMLElement {
@@ -40,8 +45,8 @@ export class ConfusionMatrix {
           },
           language.count(count),
         );
-        // The square root keeps the few mistakes of a good network visible beside its full diagonal.
-        cell.style.setProperty('--heat', Math.sqrt(share).toFixed(3));
+        // The cube root keeps the few mistakes of a good network visible beside its full diagonal.
+        cell.style.setProperty('--heat', Math.cbrt(share).toFixed(3));
         return cell;
       });
       const recall = h('td', { class: 'recall' }, total ? language.percent(row[truth]! / total) : '–');
@@ -53,8 +58,7 @@ export class ConfusionMatrix {
       { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': text(message('tabConfusion')) },
       h(
         'table',
-        { class: 'confusion', 'data-testid': 'confusion' },
-        h('caption', {}, text(message('confusionCaption'))),
+        { class: 'confusion', 'data-testid': 'confusion', 'aria-describedby': 'confusion-explanation' },
         h(
           'thead',
           {},

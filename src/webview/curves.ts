@@ -100,6 +100,14 @@ export function roundStep(least: number): number {
   return Number(`1e${exponent + 1}`);
 }
 
+/** Decimals that a tick needs where ticks are `step` apart; at least one, since losses and accuracies are fractions. */
+export function decimalsOf(step: number): number {
+  for (let decimals = 1; decimals < 12; decimals++) {
+    if (Math.abs(Number(step.toFixed(decimals)) - step) < step * 1e-6) return decimals;
+  }
+  return 12;
+}
+
 /** Figures that the diagnostics tab draws, one line per layer. */
 export type LayerFigure = 'gradientNorm' | 'updateRatio' | 'deadShare';
 
@@ -142,7 +150,7 @@ export function gradientSpan(
   };
 }
 
-/** Indices of at most about `limit` of `count` epochs to put a marker on, so that long runs stay lines. */
+/** Radius in pixels of the markers of a curve of `count` epochs: long runs are lines without. */
 export function markerRadius(count: number): number {
   if (count <= 20) return 3.5;
   return count <= 60 ? 2 : 0;

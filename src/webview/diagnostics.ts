@@ -41,10 +41,10 @@ export class Diagnostics {
     const grid = h('div', { class: 'diagnostic-charts' });
     for (const { id, explained, logarithmic } of figures) {
       const axis: Axis = {
-        title: this.t(id),
+        title: '',
         logarithmic,
         ...(logarithmic ? {} : { min: 0 }),
-        tick: (value) => (logarithmic && !isPowerOfTen(value) ? '' : language.magnitude(value)),
+        tick: (value) => (logarithmic && !labelled(value, axis) ? '' : language.magnitude(value)),
       };
       const chart = new LineChart(
         {
@@ -188,9 +188,11 @@ export class Diagnostics {
   }
 }
 
-function isPowerOfTen(value: number): boolean {
-  const exponent = Math.log10(value);
-  return Math.abs(exponent - Math.round(exponent)) < 1e-6;
+/** Whether a tick of a logarithmic axis gets a label: powers of ten, and 2 and 5 times those where it has one decade. */
+function labelled(value: number, { min, max }: Axis): boolean {
+  const digit = Number(value.toExponential(6).split('e')[0]);
+  const oneDecade = min !== undefined && max !== undefined && max / min < 11;
+  return digit === 1 || (oneDecade && (digit === 2 || digit === 5));
 }
 
 /** The powers of ten around all values, so that a logarithmic axis always has two of them to label. */

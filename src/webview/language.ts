@@ -82,7 +82,8 @@ export class Language {
   }
 
   list(items: readonly string[]): string {
-    return new Intl.ListFormat(this.tag, { type: 'unit', style: 'short' }).format(items);
+    // Intl's lists without "and" separate by mere spaces in Chinese.
+    return items.join(this.tag.startsWith('zh') ? '、' : ', ');
   }
 }
 

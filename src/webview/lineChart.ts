@@ -61,6 +61,7 @@ export interface Curve {
 }
 
 export interface Axis {
+  /** May be empty, where a heading says it. */
   readonly title: string;
   readonly logarithmic?: boolean;
   min?: number;
@@ -137,7 +138,7 @@ export class LineChart {
     const { theme, options } = this;
     const font = { family: theme.fontFamily, size: Math.max(11, theme.fontSize - 2) };
     const scale = (title: string): object => ({
-      title: { display: true, text: title, color: theme.muted, font, padding: 2 },
+      title: { display: title !== '', text: title, color: theme.muted, font, padding: 2 },
       border: { display: theme.highContrast, color: theme.foreground },
       grid: { color: theme.grid, tickLength: 4 },
       ticks: { color: theme.muted, font, maxRotation: 0, padding: 4 },

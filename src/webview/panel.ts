@@ -42,10 +42,11 @@ class Page {
   private readonly diagnostics: Diagnostics;
   private readonly details: RunDetails;
   private readonly tabs: Tabs;
+  private readonly language: Language;
   private frame = 0;
 
   constructor(root: HTMLElement, snapshot: PanelSnapshot) {
-    const language = new Language(snapshot.language, snapshot.translations);
+    const language = (this.language = new Language(snapshot.language, snapshot.translations));
     document.documentElement.lang = language.tag;
     document.title = snapshot.title;
     for (const event of snapshot.events) this.history.apply(event);
@@ -112,8 +113,21 @@ class Page {
     if (this.frame) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
-      this.draw();
+      try {
+        this.draw();
+      } catch (error) {
+        this.broke(error);
+      }
     });
+  }
+
+  /** Says that the panel cannot go on, rather than standing still as if the run did. */
+  private broke(error: unknown): void {
+    console.error(error);
+    this.dispose();
+    page = undefined;
+    const reason = error instanceof Error ? error.message : String(error);
+    showError(this.language.text(message('panelBroken', { reason })), this.language.text(message('panelBrokenAdvice')));
   }
 
   private draw(): void {
@@ -159,12 +173,19 @@ vscode.postMessage({ type: 'ready', protocol: protocolVersion });
 /** In English, since a snapshot of another version cannot be trusted to bring translations. */
 function versionsDiffer(theirs: number): void {
   const language = new Language('en', {});
+  showError(
+    language.text(message('panelVersion', { ours: protocolVersion, theirs })),
+    language.text(message('panelVersionAdvice')),
+  );
+}
+
+function showError(sentence: string, advice: string): void {
   root.replaceChildren(
     h(
       'div',
       { class: 'notice error', role: 'alert', 'data-testid': 'error' },
-      h('p', {}, language.text(message('panelVersion', { ours: protocolVersion, theirs }))),
-      h('p', { class: 'advice' }, language.text(message('panelVersionAdvice'))),
+      h('p', {}, sentence),
+      h('p', { class: 'advice' }, advice),
     ),
   );
 }

@@ -46,7 +46,7 @@ export function readTheme(): Theme {
     grid: colorText(withAlpha(foreground, highContrast ? 0.35 : 0.13)),
     background: colorText(background),
     trainLoss: colorText(red),
-    stepLoss: colorText(withAlpha(red, highContrast ? 0.6 : 0.35)),
+    stepLoss: colorText(withAlpha(red, highContrast ? 0.6 : 0.42)),
     trainAccuracy: colorText(blue),
     validationAccuracy: colorText(green),
     hoverBackground: colorText(color('editorHoverWidget-background', background)),

@@ -5,7 +5,7 @@
  */
 import type { History } from '../history';
 import { MessageId, message } from '../messages';
-import { axisIntervals, epochCurves, lossAxisTop, markerRadius, StepCurve } from './curves';
+import { axisIntervals, decimalsOf, epochCurves, lossAxisTop, markerRadius, StepCurve } from './curves';
 import { h, setText, svg } from './dom';
 import type { Language } from './language';
 import { Curve, LineChart } from './lineChart';
@@ -28,6 +28,7 @@ export class TrainingChart {
   private readonly curves: Record<CurveName, Curve>;
   private readonly caption: HTMLElement;
   private bestIndex = -1;
+  private lossDecimals = 1;
   /** What of the history the epoch curves were made from. */
   private newestEpoch: unknown;
   private epochCount = -1;
@@ -57,7 +58,7 @@ export class TrainingChart {
       {
         label: t('chartDescription'),
         epochTitle: t('epoch'),
-        left: { title: t('loss'), min: 0, tick: (value) => language.magnitude(value) },
+        left: { title: t('loss'), min: 0, tick: (value) => value.toFixed(this.lossDecimals) },
         right: { title: t('accuracy'), min: 0, max: 1, step: 1 / axisIntervals, tick: (value) => value.toFixed(1) },
         hover: 'epoch',
         tooltipTitle: (epoch) => `${t('epoch')} ${epoch}`,
@@ -98,6 +99,7 @@ export class TrainingChart {
     const top = lossAxisTop(this.stepCurve.points, this.curves.trainLoss.points);
     this.chart.options.left.max = top;
     this.chart.options.left.step = top / axisIntervals;
+    this.lossDecimals = decimalsOf(top / axisIntervals);
     this.chart.epochs = started?.experiment.epochs ?? Math.max(1, epochs.length);
     this.chart.draw();
 
