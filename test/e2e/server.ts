@@ -11,8 +11,10 @@ import * as path from 'node:path';
 export interface CodeServer {
   /** The address of a workbench on `folder` (or a .code-workspace file), or with no folder open. */
   url(folder?: string): string;
-  /** A new empty folder that vanishes with the server. */
-  folder(name: string): string;
+  /** A new folder that vanishes with the server; empty but for its settings. */
+  folder(name: string, settings?: Readonly<Record<string, unknown>>): string;
+  /** Where an extension was unpacked. @param name as in 'publisher.name' */
+  extension(name: string): string;
   readonly userData: string;
   /** What the server and the extension host logged, for a failing test's report. */
   log(): string;
@@ -169,10 +171,16 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
           : `${folder.endsWith('.code-workspace') ? 'workspace' : 'folder'}=${encodeURIComponent(folder)}`;
       return `http://127.0.0.1:${port}/?${query}`;
     },
-    folder(name) {
+    folder(name, folderSettings) {
       const folder = path.join(root, 'folders', name);
-      fs.mkdirSync(folder, { recursive: true });
+      fs.mkdirSync(path.join(folder, '.vscode'), { recursive: true });
+      if (folderSettings) fs.writeFileSync(path.join(folder, '.vscode/settings.json'), JSON.stringify(folderSettings));
       return folder;
+    },
+    extension(name) {
+      const folder = fs.readdirSync(extensions).find((entry) => entry.startsWith(`${name}-`));
+      if (folder === undefined) throw new Error(`The extension ${name} is not installed.`);
+      return path.join(extensions, folder);
     },
     log,
     async stop() {

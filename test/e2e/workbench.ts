@@ -3,7 +3,6 @@
  * palette, reads the sidebar and notifications, and reaches into a webview's nested frames.
  */
 import { execFileSync } from 'node:child_process';
-import * as fs from 'node:fs';
 import { Browser, chromium, FrameLocator, Locator, Page } from 'playwright-core';
 import type { CodeServer } from './server';
 
@@ -48,13 +47,10 @@ export interface WorkbenchOptions {
 const patient = { timeout: 60_000 };
 
 export class Workbench {
-  /** Uncaught errors of the page and of its webviews. */
+  /** Uncaught errors of the page and its webviews, and what their content security policies refused. */
   readonly errors: string[] = [];
 
-  private constructor(
-    readonly page: Page,
-    private readonly modifier: string,
-  ) {}
+  private constructor(readonly page: Page) {}
 
   static async open(browser: Browser, server: CodeServer, options: WorkbenchOptions = {}): Promise<Workbench> {
     const context = await browser.newContext({
@@ -63,8 +59,12 @@ export class Workbench {
     });
     const page = await context.newPage();
     page.setDefaultTimeout(patient.timeout);
-    const workbench = new Workbench(page, 'Control');
+    const workbench = new Workbench(page);
     page.on('pageerror', (error) => workbench.errors.push(error.message));
+    page.on('console', (said) => {
+      // What the page tried and its content security policy forbade.
+      if (/Content Security Policy/.test(said.text())) workbench.errors.push(said.text());
+    });
     await page.goto(server.url(options.folder));
     await workbench.shown();
     return workbench;

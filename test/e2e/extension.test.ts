@@ -1,0 +1,289 @@
+/** ConvLab in a real VS Code, as a student uses it: from the palette to the final test accuracy. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, onTestFailed, test } from 'vitest';
+import { CodeServer, repository, startCodeServer } from './server';
+import { startBrowser, Workbench, WorkbenchOptions } from './workbench';
+
+const trainLenet = 'ConvLab: Train LeNet-5 on MNIST';
+const experiment = 'LeNet-5 on MNIST';
+/** Two epochs of 20 steps: enough for a curve with two points, over in seconds. */
+const short = { 'convlab.preset': 'course', 'convlab.limit': 1280, 'convlab.epochs': 2 };
+/** Long enough to be stopped or reloaded in the middle, on one thread so that a fast machine does not finish first. */
+const long = { 'convlab.preset': 'course', 'convlab.limit': 25_600, 'convlab.epochs': 8, 'convlab.threads': 1 };
+const training = { timeout: 180_000 };
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await startBrowser();
+});
+afterAll(() => browser?.close());
+
+/** Everything that the tests of one server share: windows that close after each test, and a picture when one fails. */
+function onServer(options: Omit<Parameters<typeof startCodeServer>[0], 'extensions'>) {
+  let server: CodeServer;
+  const windows: Workbench[] = [];
+  beforeAll(async () => {
+    server = await startCodeServer({ ...options, extensions: [inject('vsix')] });
+  });
+  afterAll(() => server?.stop());
+  afterEach(async () => {
+    const errors = windows.flatMap((window) => window.errors);
+    await Promise.all(windows.splice(0).map((window) => window.close()));
+    expect(errors).toEqual([]);
+  });
+  return {
+    get server() {
+      return server;
+    },
+    async open(windowOptions: WorkbenchOptions = {}): Promise<Workbench> {
+      const window = await Workbench.open(browser, server, windowOptions);
+      windows.push(window);
+      onTestFailed(async ({ task }) => {
+        const picture = path.join(repository, 'test-results', `${task.name.replace(/\W+/g, '-')}.png`);
+        fs.mkdirSync(path.dirname(picture), { recursive: true });
+        await window.screenshot(picture).catch(() => undefined);
+        console.log(`${picture}\n${server.log()}`);
+      });
+      return window;
+    },
+  };
+}
+
+/** The panel of a run, by what its page says about itself. */
+function panel(window: Workbench) {
+  const page = window.webview();
+  const id = (name: string) => page.getByTestId(name);
+  return {
+    id,
+    page,
+    inState: (state: string) => page.locator(`[data-testid=state][data-state=${state}]`).waitFor(training),
+    epochsDrawn: async (least: number) => {
+      await expect
+        .poll(async () => Number(await id('chart').getAttribute('data-epochs')), { ...training, interval: 200 })
+        .toBeGreaterThanOrEqual(least);
+    },
+  };
+}
+
+const runsOf = (folder: string): string[] => {
+  const runs = path.join(folder, '.convlab/runs');
+  return fs.existsSync(runs)
+    ? fs
+        .readdirSync(runs)
+        .map((name) => path.join(runs, name))
+        .filter(isFolder)
+    : [];
+};
+const isFolder = (file: string) => fs.statSync(file).isDirectory();
+const resultOf = (run: string) =>
+  JSON.parse(fs.readFileSync(path.join(run, 'result.json'), 'utf8')) as { testAccuracy: number };
+const eventsOf = (run: string) =>
+  fs
+    .readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as { type: string; reason?: string; epoch?: number; step?: number });
+
+describe('in English', () => {
+  const on = onServer({});
+
+  test('a student trains LeNet-5 from the palette and reads the test accuracy', async () => {
+    const folder = on.server.folder('palette', short);
+    const window = await on.open({ folder });
+    await window.openContainer('ConvLab');
+    await window.treeItem(`${experiment}, not run yet`).waitFor();
+
+    await window.run(trainLenet);
+    const { id, inState, epochsDrawn } = panel(window);
+    await window.treeItem(new RegExp(`^${experiment}, (starting|running)`)).waitFor(training);
+    await epochsDrawn(1);
+    await inState('finished');
+    await epochsDrawn(2);
+    expect(Number(await id('chart').getAttribute('data-train-points'))).toBeGreaterThan(0);
+    expect(await id('epoch-line').innerText()).toMatch(
+      /^Epoch \[2\/2\] training loss: \d\.\d{4} training accuracy: 0\.\d{4} validation accuracy: 0\.\d{4}$/,
+    );
+
+    const [run] = runsOf(folder);
+    const shown = await id('test-accuracy').innerText();
+    expect(shown).toBe(resultOf(run!).testAccuracy.toFixed(4));
+    // 40 steps leave chance (0.1) far behind; what full training reaches is measured elsewhere.
+    expect(Number(shown)).toBeGreaterThan(0.5);
+    await window.treeItem(`${experiment}, finished, ${shown}`).waitFor();
+    await expect.poll(() => window.notifications(), training).toContain(`${experiment}: test accuracy ${shown}`);
+  });
+
+  test('a finished run opens from the tree and shows its figures', async () => {
+    const folder = on.server.folder('palette');
+    const [run] = runsOf(folder);
+    const window = await on.open({ folder });
+    await window.openContainer('ConvLab');
+    const item = window.treeItem(`${experiment}, finished`);
+    await item.click();
+    await item.press('ArrowRight');
+    await window.treeItem(/course · finished/).click();
+
+    const { id, inState } = panel(window);
+    await inState('finished');
+    expect(await id('test-accuracy').innerText()).toBe(resultOf(run!).testAccuracy.toFixed(4));
+    expect(await id('epoch-table').locator('tbody tr').count()).toBe(2);
+    await id('tab-confusion').click();
+    const cells = await id('confusion').locator('tbody td').allInnerTexts();
+    expect(cells.length).toBeGreaterThanOrEqual(100);
+    await id('tab-run').click();
+    await expect.poll(() => id('run-facts').innerText()).toContain('onnx');
+  });
+
+  test('the palette asks for the preset, and leaving the question trains nothing', async () => {
+    const folder = on.server.folder('preset');
+    const window = await on.open({ folder });
+    await window.run(trainLenet);
+    await window.quickPickEntry('quick').waitFor();
+    await window.quickPickEntry('course').waitFor();
+    await window.escape();
+    expect(runsOf(folder)).toEqual([]);
+  });
+
+  test('“Train…” leads from network to dataset to preset', async () => {
+    const folder = on.server.folder('train-any', { ...short, 'convlab.preset': 'ask' });
+    const window = await on.open({ folder });
+    await window.run('ConvLab: Train…');
+    await window.pick('LeNet-5');
+    await window.pick('MNIST');
+    await window.pick('quick');
+    const { inState, id } = panel(window);
+    await inState('finished');
+    await id('tab-run').click();
+    await expect.poll(() => id('run-facts').innerText()).toContain('quick');
+  });
+
+  test('a run is stopped and goes on from where it was', async () => {
+    const folder = on.server.folder('stop', long);
+    const window = await on.open({ folder });
+    await window.openContainer('ConvLab');
+    await window.run(trainLenet);
+    const { id, inState, epochsDrawn } = panel(window);
+    await epochsDrawn(1);
+    await id('stop').click();
+    await inState('stopped');
+    await window.treeItem(`${experiment}, stopped`).waitFor();
+    const [run] = runsOf(folder);
+    const stopped = eventsOf(run!).at(-1)!;
+    expect(stopped).toMatchObject({ type: 'stopped', reason: 'user' });
+
+    await id('resume').click();
+    await inState('finished');
+    expect(runsOf(folder)).toEqual([run]);
+    const resumed = eventsOf(run!).find((event) => event.type === 'resumed')!;
+    expect([resumed.epoch, resumed.step]).toEqual([stopped.epoch, stopped.step]);
+    await epochsDrawn(long['convlab.epochs']);
+    expect(await id('test-accuracy').innerText()).toBe(resultOf(run!).testAccuracy.toFixed(4));
+  });
+
+  test('a window that is reloaded during a run goes on to the end', async () => {
+    const folder = on.server.folder('reload', long);
+    const window = await on.open({ folder });
+    await window.run(trainLenet);
+    await panel(window).epochsDrawn(1);
+    await window.reload();
+
+    const { id, inState, epochsDrawn } = panel(window);
+    await inState('finished');
+    await epochsDrawn(long['convlab.epochs']);
+    const [run, ...others] = runsOf(folder);
+    expect(others).toEqual([]);
+    const events = eventsOf(run!);
+    const at = events.findIndex((event) => event.type === 'stopped');
+    expect(events[at]).toMatchObject({ reason: 'editorGone' });
+    const resumed = events.slice(at).find((event) => event.type === 'resumed')!;
+    expect([resumed.epoch, resumed.step]).toEqual([events[at]!.epoch, events[at]!.step]);
+    expect(await id('test-accuracy').innerText()).toBe(resultOf(run!).testAccuracy.toFixed(4));
+  });
+
+  test('several folders: runs go to the first, and those of all are listed', async () => {
+    const [first, second] = [on.server.folder('first'), on.server.folder('second')];
+    fs.cpSync(path.join(on.server.folder('palette'), '.convlab'), path.join(second, '.convlab'), { recursive: true });
+    const workspace = path.join(path.dirname(first), 'both.code-workspace');
+    fs.writeFileSync(workspace, JSON.stringify({ folders: [{ path: first }, { path: second }], settings: short }));
+    const window = await on.open({ folder: workspace });
+    await window.openContainer('ConvLab');
+    await window.treeItem(`${experiment}, finished`).waitFor();
+    await window.run(trainLenet);
+    await panel(window).inState('finished');
+    expect(runsOf(first)).toHaveLength(1);
+    const item = window.treeItem(`${experiment}, finished`);
+    await item.click();
+    await item.press('ArrowRight');
+    await expect
+      .poll(
+        async () => (await window.treeItems()).filter((name) => name.includes('course · finished')).length,
+        training,
+      )
+      .toBe(2);
+  });
+
+  test('a dataset folder that does not exist is named in the notification and the panel', async () => {
+    const missing = path.join(on.server.folder('failing', short), 'no-such-folder');
+    const folder = on.server.folder('failing', { ...short, 'convlab.mnistFolder': missing });
+    const window = await on.open({ folder });
+    await window.run(trainLenet);
+    const { id, inState } = panel(window);
+    await inState('failed');
+    expect(await id('error').innerText()).toContain(missing);
+    await expect.poll(async () => (await window.notifications()).join(), training).toContain(missing);
+  });
+});
+
+describe('with no folder open', () => {
+  const on = onServer({ settings: short });
+
+  test('the sidebar says where runs are kept, and a run is trained there', async () => {
+    const window = await on.open();
+    await window.openContainer('ConvLab');
+    await window.page.getByText('No folder is open, so runs are kept in ConvLab’s own storage.').waitFor();
+    await window.run(trainLenet);
+    const { inState, id } = panel(window);
+    await inState('finished');
+    const runs = path.join(on.server.userData, 'User/globalStorage/convlab.convlab/runs');
+    const [run] = fs
+      .readdirSync(runs)
+      .map((name) => path.join(runs, name))
+      .filter(isFolder);
+    expect(await id('test-accuracy').innerText()).toBe(resultOf(run!).testAccuracy.toFixed(4));
+    await window.treeItem(`${experiment}, finished`).waitFor();
+  });
+});
+
+describe('in Traditional Chinese', () => {
+  const on = onServer({ settings: short, locale: 'zh-tw' });
+  const read = (file: string) =>
+    JSON.parse(fs.readFileSync(path.join(repository, file), 'utf8')) as Record<string, string>;
+  const bundle = read('l10n/bundle.l10n.zh-tw.json');
+  /** Only texts that really are Chinese prove anything. */
+  const chinese = (english: string): string => {
+    const text = bundle[english];
+    expect(text).toMatch(/\p{Script=Han}/u);
+    return text!;
+  };
+
+  test('command, sidebar and panel speak it', async () => {
+    const manifest = JSON.parse(fs.readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
+      contributes: { commands: { command: string; title: string }[] };
+    };
+    const key = manifest.contributes.commands.find(({ command }) => command === 'convlab.train.lenet5-mnist')!.title;
+    const title = read('package.nls.zh-tw.json')[key.slice(1, -1)]!;
+    expect(title).toMatch(/\p{Script=Han}/u);
+
+    const window = await on.open({ folder: on.server.folder('chinese') });
+    await window.openContainer('ConvLab');
+    await window.treeItem(new RegExp(chinese('not run yet'))).waitFor();
+    await window.run(`ConvLab: ${title}`);
+    const { id, inState } = panel(window);
+    await inState('finished');
+    expect(await id('state').innerText()).toBe(chinese('Finished, {epochs} epochs').replace('{epochs}', '2'));
+    expect(await id('epoch-line').innerText()).toMatch(/輪次 \[2\/2\] 訓練損失: .*訓練準確率: .*驗證準確率: /);
+    await window.treeItem(new RegExp(chinese('finished'))).waitFor();
+  });
+});

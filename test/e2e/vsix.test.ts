@@ -1,0 +1,80 @@
+/** The package itself: what it holds, and that its trainer works with nothing else near it. */
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { CodeServer, installed, startCodeServer } from './server';
+
+let server: CodeServer;
+let folder: string;
+let files: string[];
+beforeAll(async () => {
+  server = await startCodeServer({ extensions: [inject('vsix')] });
+  folder = server.extension('convlab.convlab');
+  files = (fs.readdirSync(folder, { recursive: true }) as string[])
+    .filter((name) => fs.statSync(path.join(folder, name)).isFile())
+    .map((name) => name.replaceAll('\\', '/'));
+});
+afterAll(() => server?.stop());
+
+test('the package holds all that the extension reads', () => {
+  const platform = `${process.platform}/${process.arch}`;
+  for (const name of [
+    ...['extension.js', 'trainer.js', 'cli.js', 'panel.js', 'panel.css'].map((file) => `dist/${file}`),
+    ...['train-images-idx3', 'train-labels-idx1', 't10k-images-idx3', 't10k-labels-idx1'].map(
+      (file) => `dist/data/mnist/${file}-ubyte.gz`,
+    ),
+    `dist/node_modules/onnxruntime-node/bin/napi-v6/${platform}/onnxruntime_binding.node`,
+    'dist/node_modules/onnxruntime-common/dist/cjs/index.js',
+    'experiments/lenet5-mnist.json',
+    'media/experiment.schema.json',
+    'l10n/bundle.l10n.zh-tw.json',
+    'l10n/bundle.l10n.zh-cn.json',
+    'package.nls.json',
+    'package.nls.zh-tw.json',
+    'package.nls.zh-cn.json',
+    'ThirdPartyNotices.txt',
+  ]) {
+    expect(files).toContain(name);
+  }
+});
+
+test('the package holds nothing else: no sources, maps, tests, or native code of other platforms', () => {
+  const known =
+    /^(package\.(json|nls(\.[\w-]+)?\.json)|readme\.md|changelog\.md|license(\.txt)?|ThirdPartyNotices\.txt|\.vsixmanifest)$|^(dist|docs\/images|experiments|l10n|media)\//i;
+  expect(files.filter((name) => !known.test(name))).toEqual([]);
+  expect(files.filter((name) => /\.(ts|map)$|\.test\.|(^|\/)(src|test|script|lib)\//.test(name))).toEqual([]);
+  const own = new RegExp(`/${process.platform}/${process.arch}/`);
+  expect(files.filter((name) => name.includes('/bin/napi-') && !own.test(name))).toEqual([]);
+  const modules = files.flatMap((name) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(name)?.[1] ?? []);
+  expect([...new Set(modules)].sort()).toEqual(['onnxruntime-common', 'onnxruntime-node']);
+});
+
+test('no bundle names a path of the machine that built it, or a source map', () => {
+  const bundles = files.filter((name) => /^dist\/[^/]+\.(js|css)$/.test(name));
+  expect(bundles).toHaveLength(5);
+  for (const name of bundles) {
+    const text = fs.readFileSync(path.join(folder, name), 'utf8');
+    expect(text).not.toContain('sourceMappingURL=');
+    expect(text).not.toContain(path.resolve(import.meta.dirname, '../..'));
+  }
+});
+
+test('the packed trainer trains on the packed MNIST with the packed ONNX Runtime', () => {
+  const runs = server.folder('runs');
+  const output = execFileSync(
+    installed().node,
+    [
+      path.join(folder, 'dist/cli.js'),
+      ...['train', 'lenet5-mnist', '--engine', 'onnx', '--limit', '640', '--epochs', '1', '--runs', runs, '--json'],
+    ],
+    { encoding: 'utf8', cwd: server.folder('elsewhere') },
+  );
+  const events = output
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { type: string; engine?: string; testAccuracy?: number });
+  expect(events.find(({ type }) => type === 'started')!.engine).toBe('onnx');
+  // 10 steps: chance is 0.1.
+  expect(events.at(-1)!.testAccuracy).toBeGreaterThan(0.15);
+});
