@@ -230,7 +230,6 @@ export const texts = {
   settingsHeading: 'Settings',
   settingName: 'Setting',
   settingValue: 'Value',
-  settingSource: 'Origin',
   settingAssumed: 'chosen here; the course notes leave it open',
   settingsCaption: 'The settings as this run used them; the paths are those of the experiment file.',
 

@@ -108,6 +108,22 @@ export function decimalsOf(step: number): number {
   return 12;
 }
 
+/**
+ * Ticks of a logarithmic axis: the powers of ten, and 2 and 5 times those where the axis spans up to two of them.
+ * @param min greater than 0
+ */
+export function logarithmicTicks(min: number, max: number): number[] {
+  const ticks: number[] = [];
+  const digits = max / min < 101 ? [1, 2, 5] : [1];
+  for (let exponent = Math.floor(Math.log10(min)); exponent <= Math.ceil(Math.log10(max)); exponent++) {
+    for (const digit of digits) {
+      const tick = Number(`${digit}e${exponent}`);
+      if (tick >= min * (1 - 1e-9) && tick <= max * (1 + 1e-9)) ticks.push(tick);
+    }
+  }
+  return ticks;
+}
+
 /** Figures that the diagnostics tab draws, one line per layer. */
 export type LayerFigure = 'gradientNorm' | 'updateRatio' | 'deadShare';
 

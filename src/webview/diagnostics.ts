@@ -44,7 +44,7 @@ export class Diagnostics {
         title: '',
         logarithmic,
         ...(logarithmic ? {} : { min: 0 }),
-        tick: (value) => (logarithmic && !labelled(value, axis) ? '' : language.magnitude(value)),
+        tick: (value) => language.magnitude(value),
       };
       const chart = new LineChart(
         {
@@ -186,13 +186,6 @@ export class Diagnostics {
   private t(id: MessageId): string {
     return this.language.text({ id, args: {} });
   }
-}
-
-/** Whether a tick of a logarithmic axis gets a label: powers of ten, and 2 and 5 times those where it has one decade. */
-function labelled(value: number, { min, max }: Axis): boolean {
-  const digit = Number(value.toExponential(6).split('e')[0]);
-  const oneDecade = min !== undefined && max !== undefined && max / min < 11;
-  return digit === 1 || (oneDecade && (digit === 2 || digit === 5));
 }
 
 /** The powers of ten around all values, so that a logarithmic axis always has two of them to label. */

@@ -12,8 +12,8 @@ import {
   PointElement,
   Tooltip,
 } from 'chart.js';
-import type { ChartDataset, InteractionItem, ScaleOptionsByType } from 'chart.js';
-import type { Point } from './curves';
+import type { ChartDataset, InteractionItem, Scale, ScaleOptionsByType } from 'chart.js';
+import { logarithmicTicks, Point } from './curves';
 import { h } from './dom';
 import type { Theme } from './theme';
 
@@ -149,6 +149,14 @@ export class LineChart {
         ...base,
         type: axis.logarithmic ? 'logarithmic' : 'linear',
         position,
+        // Chart.js's own ticks of a short logarithmic axis are at odd places, such as 0.12.
+        ...(axis.logarithmic
+          ? {
+              afterBuildTicks: (scale: Scale) => {
+                scale.ticks = logarithmicTicks(scale.min, scale.max).map((value) => ({ value }));
+              },
+            }
+          : {}),
         // One grid for both sides: with two, no line could be told to belong to either.
         grid: { ...base.grid, drawOnChartArea: position === 'left' },
         ticks: { ...base.ticks, callback: (value: number | string) => axis.tick(Number(value)) },

@@ -84,9 +84,7 @@ export class RunDetails {
             h(
               'tr',
               {},
-              ...(['settingName', 'settingValue', 'settingSource'] as const).map((id) =>
-                h('th', { scope: 'col' }, this.t(id)),
-              ),
+              ...(['settingName', 'settingValue'] as const).map((id) => h('th', { scope: 'col' }, this.t(id))),
             ),
           ),
           h(
@@ -97,13 +95,23 @@ export class RunDetails {
                 'tr',
                 { class: assumed && 'assumed' },
                 h('th', { scope: 'row' }, h('code', {}, path)),
-                h('td', {}, value),
-                h('td', { class: 'origin' }, assumed && this.t('settingAssumed')),
+                h('td', {}, value, assumed && this.star()),
               ),
             ),
           ),
         ),
       ),
+      rows.some(({ assumed }) => assumed) && h('p', { class: 'footnote' }, `* ${this.t('settingAssumed')}`),
+    );
+  }
+
+  private star(): HTMLElement {
+    const label = this.t('settingAssumed');
+    return h(
+      'span',
+      { title: label },
+      h('span', { 'aria-hidden': 'true' }, ' *'),
+      h('span', { class: 'visually-hidden' }, ` (${label})`),
     );
   }
 

@@ -11,6 +11,7 @@ import {
   epochCurves,
   gradientSpan,
   layerCurves,
+  logarithmicTicks,
   lossAxisTop,
   roundStep,
   StepCurve,
@@ -142,6 +143,13 @@ describe('the axes', () => {
     expect(top).toBeLessThan(0.6);
     expect(lossAxisTop(steps, [{ x: 1, y: 4 }])).toBeGreaterThanOrEqual(4);
     expect(lossAxisTop([], [])).toBe(axisIntervals * 0.2);
+  });
+
+  it('have ticks at powers of ten when logarithmic, with 2 and 5 between where there are few', () => {
+    expect(logarithmicTicks(0.1, 1)).toEqual([0.1, 0.2, 0.5, 1]);
+    expect(logarithmicTicks(1e-4, 1e-2)).toEqual([1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2]);
+    expect(logarithmicTicks(1e-6, 1e-2)).toEqual([1e-6, 1e-5, 1e-4, 1e-3, 1e-2]);
+    expect(logarithmicTicks(3, 12)).toEqual([5, 10]);
   });
 
   it('label ticks with the decimals that tell them apart', () => {
