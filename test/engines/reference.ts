@@ -76,7 +76,7 @@ export function referenceLoss(logits: ArrayLike<number>, batch: Batch, outputs: 
 }
 
 /**
- * Central finite differences of the mean training loss with respect to every parameter.
+ * Central finite differences of the mean training loss with respect to every parameter, or to those named.
  * With h = 1e-5 the truncation error is about h² = 1e-10 and the rounding error about 1e-16 / h = 1e-11, both far below
  * the float32 rounding of an engine.
  */
@@ -86,11 +86,13 @@ export function finiteDifferences(
   buffers: ReferenceTensors,
   batch: Batch,
   mode: ReferenceMode,
+  names: Iterable<string> = parameters.keys(),
 ): Map<string, Float64Array> {
   const h = 1e-5;
   const moved = new Map([...parameters].map(([name, values]) => [name, Float64Array.from(values)] as const));
   const gradients = new Map<string, Float64Array>();
-  for (const [name, values] of moved) {
+  for (const name of names) {
+    const values = moved.get(name)!;
     gradients.set(
       name,
       values.map((value, i) => {
