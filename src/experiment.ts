@@ -6,6 +6,9 @@ import * as z from 'zod';
 import { english, Message, message, UserError } from './messages';
 import { networkNames, networks } from './networks/catalog';
 
+// zod would otherwise try out whether code may be made at run time, which an editor logs as an error of the extension.
+z.config({ jitless: true });
+
 const positiveInt = z.int().positive();
 const probability = z.number().min(0).max(1);
 const range = z.tuple([z.number().positive(), z.number().positive()]).refine(([low, high]) => low <= high, {

@@ -14,7 +14,7 @@ import type { LiveRuns } from './liveRuns';
 import { dateTime, t, translate } from './localize';
 import type { Log } from './log';
 import type { Panels } from './panels';
-import { pickExperiment, pickPreset, pickRun } from './picks';
+import { pickExperiment, pickPreset, pickRun, pickTraining } from './picks';
 import { Run } from './run';
 import { resumable, RunLine, RunList } from './runList';
 import { overridesFromSettings, presetSetting } from './settings';
@@ -94,10 +94,8 @@ export class Commands implements vscode.Disposable {
     }
     const experiment = isNode(target, 'experiment') ? target.experiment : undefined;
     const training = this.live.training.filter((run) => !experiment || run.experiment.id === experiment.id);
-    const [first, ...others] = training;
-    if (!first) return void vscode.window.showInformationMessage(t(message('nothingToStop')));
-    if (others.length === 0) return first.stop();
-    const chosen = await this.pickTraining(training, t(message('pickRunToStop')));
+    if (training.length === 0) return void vscode.window.showInformationMessage(t(message('nothingToStop')));
+    const chosen = await pickTraining(training, t(message('pickRunToStop')));
     await chosen?.stop();
   }
 
@@ -111,7 +109,7 @@ export class Commands implements vscode.Disposable {
   /** @param target a run, a run of the tree, a run's folder, or 'training': one of those that this window trains */
   private async openRun(target: unknown): Promise<void> {
     if (target === 'training') {
-      const chosen = await this.pickTraining(this.live.training, t(message('pickRunToOpen')));
+      const chosen = await pickTraining(this.live.training, t(message('pickRunToOpen')));
       if (chosen) this.panels.show(chosen);
       return;
     }
@@ -176,21 +174,6 @@ export class Commands implements vscode.Disposable {
     // The folder is on another machine and outside the workspace: no window can show it, its path can be used there.
     await vscode.env.clipboard.writeText(folder);
     void vscode.window.showInformationMessage(t(message('folderCopied', { folder })));
-  }
-
-  private async pickTraining(training: readonly Run[], question: string): Promise<Run | undefined> {
-    if (training.length < 2) return training[0];
-    const chosen = await vscode.window.showQuickPick(
-      training.map((run) => ({
-        label: translate(run.experiment.title),
-        description: t(message('treeEpoch', { epoch: run.history.epochs.length + 1, epochs: run.experiment.epochs })),
-        detail: run.name,
-        run,
-      })),
-      { title: 'ConvLab', placeHolder: question },
-    );
-    // It may have ended while the question stood there.
-    return chosen?.run;
   }
 
   private async targetRun(

@@ -115,16 +115,26 @@ const stateTexts: Record<RunState, MessageId> = {
 
 const stateText = (state: RunState): string => t({ id: stateTexts[state], args: {} });
 
-/** One line about a run: "quick · epoch 2/3 · 0.9712". */
-export function describeRun({ record, state, testAccuracy, bestValidationAccuracy, epochsDone }: RunLine): string {
-  const { preset, epochs } = record.experiment;
-  const under = state === 'running' || state === 'starting';
+/** "epoch 2/3" for the epoch under way. */
+export const describeEpoch = (done: number, epochs: number): string =>
+  t(message('treeEpoch', { epoch: Math.min(epochs, done + 1), epochs }));
+
+const underWay = (line: RunLine): boolean => line.state === 'running' || line.state === 'starting';
+
+/** How far a run has come: "epoch 2/3 · 0.9712", "finished · 0.9891". */
+function describeProgress(line: RunLine): string {
+  const { state, testAccuracy, bestValidationAccuracy, epochsDone, record } = line;
   const accuracy = testAccuracy ?? bestValidationAccuracy;
   return [
-    t(message(preset === 'quick' ? 'presetQuick' : 'presetCourse')),
-    under ? t(message('treeEpoch', { epoch: Math.min(epochs, epochsDone + 1), epochs })) : stateText(state),
+    underWay(line) ? describeEpoch(epochsDone, record.experiment.epochs) : stateText(state),
     ...(accuracy === undefined ? [] : [figure(accuracy)]),
   ].join(' · ');
+}
+
+/** One line about a run: "quick · epoch 2/3 · 0.9712". */
+export function describeRun(line: RunLine): string {
+  const preset = t(message(line.record.experiment.preset === 'quick' ? 'presetQuick' : 'presetCourse'));
+  return `${preset} · ${describeProgress(line)}`;
 }
 
 export class ExperimentTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
@@ -218,14 +228,14 @@ function experimentItem({ experiment, runs, starting }: ExperimentNode): vscode.
   const title = translate(experiment.title);
   const item = new vscode.TreeItem(title, runs.length > 0 ? Collapsed : None);
   const trainedHere = starting || runs.some(({ line }) => line.trainedHere);
-  const training = runs.find(({ line }) => line.state === 'running' || line.state === 'starting')?.line;
+  const training = runs.find(({ line }) => underWay(line))?.line;
   const tested = runs.flatMap(({ line }) => (line.testAccuracy === undefined ? [] : [line.testAccuracy]));
   const best = tested.length > 0 ? Math.max(...tested) : undefined;
   const state = training?.state ?? (starting ? 'starting' : runs[0]?.line.state);
   item.id = `experiment:${experiment.id}`;
   item.contextValue = trainedHere ? 'experiment.running' : 'experiment';
   item.description = training
-    ? describeRun(training)
+    ? describeProgress(training)
     : starting
       ? t(message('panelStarting'))
       : best === undefined

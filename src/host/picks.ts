@@ -15,8 +15,9 @@ import {
 } from '../experiment';
 import { message } from '../messages';
 import { networkNames, networks } from '../networks/catalog';
-import { describeRun } from './experimentTree';
+import { describeEpoch, describeRun } from './experimentTree';
 import { count, dateTime, t, translate } from './localize';
+import type { Run } from './run';
 import type { RunLine } from './runList';
 
 interface Pick<T> extends vscode.QuickPickItem {
@@ -24,8 +25,9 @@ interface Pick<T> extends vscode.QuickPickItem {
 }
 
 async function pick<T>(items: readonly Pick<T>[], title: string, placeHolder: string): Promise<T | undefined> {
-  const chosen = await vscode.window.showQuickPick(items, { title, placeHolder, matchOnDescription: true });
-  return chosen?.value;
+  // A webview takes the focus back when the palette closes, which must not close the next question.
+  const options = { title, placeHolder, matchOnDescription: true, ignoreFocusOut: true };
+  return (await vscode.window.showQuickPick(items, options))?.value;
 }
 
 /** Network, then dataset, then, where several experiments train that pair, which of them. */
@@ -98,13 +100,23 @@ function trainingExamples({ dataset, limit }: ResolvedExperiment): number | unde
   return limit;
 }
 
-/** One of the runs. Asks nothing where there is but one and `alone` says so. */
-export async function pickRun(
-  lines: readonly RunLine[],
-  placeHolder: string,
-  alone: 'take' | 'ask' = 'ask',
-): Promise<RunLine | undefined> {
-  if (lines.length === 1 && alone === 'take') return lines[0];
+/** One of the runs that this window trains; the only one is taken without asking. */
+export async function pickTraining(training: readonly Run[], placeHolder: string): Promise<Run | undefined> {
+  if (training.length < 2) return training[0];
+  return pick(
+    training.map((run) => ({
+      label: translate(run.experiment.title),
+      description: describeEpoch(run.history.epochs.length, run.experiment.epochs),
+      detail: run.name,
+      value: run,
+    })),
+    'ConvLab',
+    placeHolder,
+  );
+}
+
+/** One of the runs on disk. */
+export function pickRun(lines: readonly RunLine[], placeHolder: string): Promise<RunLine | undefined> {
   return pick(
     lines.map((line) => ({
       label: translate(line.record.experiment.title),

@@ -1,0 +1,93 @@
+/**
+ * A trainer that speaks the protocol and trains nothing, for tests of the editor's side. FAKE_TRAINER tells what it does
+ * after its first events: 'finish', 'wait' (until told to stop or left alone), 'crash', 'fail', or 'deaf' (hears no stop).
+ */
+const fs = require('node:fs');
+const path = require('node:path');
+
+const behaviour = process.env.FAKE_TRAINER ?? 'finish';
+let folder;
+
+function emit(...events) {
+  fs.appendFileSync(path.join(folder, 'metrics.jsonl'), events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+  if (process.connected) process.send({ type: 'events', events });
+}
+
+function leave(...events) {
+  emit(...events);
+  fs.rmSync(path.join(folder, 'lock'));
+  // The last message must be out before the process is.
+  setTimeout(() => process.exit(0), 50);
+}
+
+function train({ experiment, runsFolder, resume }) {
+  folder = resume ?? path.join(runsFolder, `20260102-030405-${experiment.id}`);
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(path.join(folder, 'lock'), String(process.pid));
+  if (!resume) {
+    const record = { format: 1, created: '2026-01-02T03:04:05.000Z', convlab: '0.0.0', experiment };
+    fs.writeFileSync(path.join(folder, 'run.json'), JSON.stringify(record));
+  }
+  process.send({ type: 'run', folder });
+  if (resume) {
+    emit({ type: 'resumed', time: '2026-01-02T03:05:05.000Z', epoch: 1, step: 2 });
+  } else {
+    const started = {
+      type: 'started',
+      protocol: 1,
+      time: '2026-01-02T03:04:05.000Z',
+      experiment,
+      engine: 'onnx',
+      engineReasons: [],
+      device: 'fake',
+      versions: {},
+      parameterCount: 1,
+      stepsPerEpoch: 4,
+      examples: { train: 256, validation: 64, test: 64 },
+      classNames: ['a', 'b'],
+    };
+    emit(started, step(0, 2.3), step(1, 2.2));
+  }
+  if (behaviour === 'crash') process.exit(7);
+  if (behaviour === 'fail') {
+    return leave({ type: 'failed', message: { id: 'lossNotFinite', args: { loss: 'NaN', epoch: 1, step: 1 } } });
+  }
+  if (behaviour === 'finish') {
+    const epoch = {
+      type: 'epoch',
+      epoch: 1,
+      trainLoss: 1,
+      trainAccuracy: 0.8,
+      validationLoss: 1,
+      validationAccuracy: 0.9,
+      learningRate: 0.001,
+      seconds: 1,
+      imagesPerSecond: 256,
+      layers: [],
+      logitStd: 1,
+    };
+    leave(step(2, 2.1), step(3, 2.0), epoch, {
+      type: 'finished',
+      testLoss: 0.5,
+      testAccuracy: 0.9876,
+      testedOnTestSet: true,
+      bestEpoch: 1,
+      bestValidationAccuracy: 0.9,
+      confusion: [
+        [1, 0],
+        [0, 1],
+      ],
+      seconds: 1,
+    });
+  }
+}
+
+const step = (n, loss) => ({ type: 'step', epoch: 1, step: n, loss, imagesPerSecond: 100, secondsLeft: 1 });
+const stop = (reason) => leave({ type: 'stopped', reason, epoch: 1, step: 2 });
+
+process.on('message', (message) => {
+  if (message.type === 'train') train(message.request);
+  else if (message.type === 'stop' && behaviour !== 'deaf') stop('user');
+});
+process.on('disconnect', () => (folder ? stop('editorGone') : process.exit(0)));
+process.send({ type: 'hello', protocol: 1 });

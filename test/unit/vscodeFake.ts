@@ -1,0 +1,262 @@
+/**
+ * As much of the `vscode` module as src/host uses, for tests in plain Node: what the extension shows is recorded, and
+ * tests decide what the user answers. Use: vi.mock('vscode', () => import('./vscodeFake')).
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+type Listener<T> = (value: T) => unknown;
+
+export class Disposable {
+  constructor(private readonly onDispose: () => void) {}
+  dispose(): void {
+    this.onDispose();
+  }
+}
+
+export class EventEmitter<T> {
+  private listeners: Listener<T>[] = [];
+  readonly event = (listener: Listener<T>): Disposable => {
+    this.listeners.push(listener);
+    return new Disposable(() => (this.listeners = this.listeners.filter((other) => other !== listener)));
+  };
+  fire(value: T): void {
+    for (const listener of [...this.listeners]) listener(value);
+  }
+  dispose(): void {
+    this.listeners = [];
+  }
+}
+
+export class Uri {
+  private constructor(
+    readonly scheme: string,
+    readonly path: string,
+  ) {}
+  static file(file: string): Uri {
+    return new Uri('file', path.resolve(file));
+  }
+  static from({ scheme, path }: { scheme: string; path: string }): Uri {
+    return new Uri(scheme, path);
+  }
+  static joinPath(base: Uri, ...parts: string[]): Uri {
+    return new Uri(base.scheme, path.join(base.path, ...parts));
+  }
+  get fsPath(): string {
+    return this.path;
+  }
+  toString(): string {
+    return `${this.scheme}://${this.path}`;
+  }
+}
+
+export class ThemeColor {
+  constructor(readonly id: string) {}
+}
+export class ThemeIcon {
+  constructor(
+    readonly id: string,
+    readonly color?: ThemeColor,
+  ) {}
+}
+export class TreeItem {
+  id?: string;
+  description?: string;
+  tooltip?: string;
+  contextValue?: string;
+  iconPath?: ThemeIcon;
+  constructor(
+    readonly label: string,
+    readonly collapsibleState: number,
+  ) {}
+}
+export class RelativePattern {
+  constructor(
+    readonly base: unknown,
+    readonly pattern: string,
+  ) {}
+}
+export const TreeItemCollapsibleState = { None: 0, Collapsed: 1, Expanded: 2 };
+export const StatusBarAlignment = { Left: 1, Right: 2 };
+export const ViewColumn = { Active: -1 };
+export const UIKind = { Desktop: 1, Web: 2 };
+
+/** What tests set, and what they find written down. `reset` puts it back. */
+export const fake = {
+  settings: {} as Record<string, unknown>,
+  folders: [] as Uri[],
+  /** Picks the label of a quick pick's item, or leaves it. */
+  pick: (_items: readonly { label: string }[], _options: { placeHolder?: string }): string | undefined => undefined,
+  /** Picks a button of a notification, or none. */
+  answer: (_text: string, _buttons: readonly string[]): string | undefined => undefined,
+  notifications: [] as { kind: 'information' | 'warning' | 'error'; text: string; buttons: string[] }[],
+  log: [] as string[],
+  executed: [] as { command: string; args: unknown[] }[],
+  panels: [] as FakePanel[],
+  statusBar: undefined as FakeStatusBarItem | undefined,
+  commands: new Map<string, (...args: unknown[]) => unknown>(),
+  trash: true,
+  watched: [] as RelativePattern[],
+  bundle: undefined as Record<string, string> | undefined,
+};
+
+const fresh = { ...fake };
+
+/** Forgets everything. */
+export function reset(): void {
+  Object.assign(fake, fresh, {
+    settings: {},
+    folders: [],
+    notifications: [],
+    log: [],
+    executed: [],
+    panels: [],
+    commands: new Map(),
+    watched: [],
+  });
+  l10n.bundle = undefined;
+  env.language = 'en';
+}
+
+interface FakeStatusBarItem {
+  text: string;
+  tooltip: string;
+  visible: boolean;
+  command?: unknown;
+  show(): void;
+  hide(): void;
+  dispose(): void;
+}
+
+/** A webview panel whose page is the test. */
+export class FakePanel {
+  title = '';
+  visible = true;
+  disposed = false;
+  readonly sent: unknown[] = [];
+  private readonly received = new EventEmitter<unknown>();
+  private readonly viewState = new EventEmitter<void>();
+  private readonly disposal = new EventEmitter<void>();
+  readonly onDidChangeViewState = this.viewState.event;
+  readonly onDidDispose = this.disposal.event;
+  readonly webview = {
+    html: '',
+    options: {} as { enableScripts?: boolean; localResourceRoots?: Uri[] },
+    cspSource: 'https://webview.test',
+    asWebviewUri: (uri: Uri) => uri,
+    onDidReceiveMessage: this.received.event,
+    postMessage: (message: unknown) => {
+      if (!this.disposed) this.sent.push(structuredClone(message));
+      return Promise.resolve(true);
+    },
+  };
+  revealed = 0;
+  reveal(): void {
+    this.revealed += 1;
+  }
+  /** What the page says. */
+  say(message: unknown): void {
+    this.received.fire(message);
+  }
+  show(visible: boolean): void {
+    this.visible = visible;
+    this.viewState.fire();
+  }
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.disposal.fire();
+  }
+}
+
+function notify(kind: 'information' | 'warning' | 'error') {
+  return (text: string, ...rest: unknown[]): Promise<string | undefined> => {
+    const buttons = rest.filter((item): item is string => typeof item === 'string');
+    fake.notifications.push({ kind, text, buttons });
+    return Promise.resolve(fake.answer(text, buttons));
+  };
+}
+
+export const env = { language: 'en', uiKind: UIKind.Desktop, remoteName: undefined, clipboard: { writeText: () => {} } };
+
+export const l10n = {
+  bundle: undefined as Record<string, string> | undefined,
+  t: (text: string, args: Record<string, unknown>) =>
+    (l10n.bundle?.[text] ?? text).replace(/\{(\w+)\}/g, (whole, name: string) => String(args[name] ?? whole)),
+};
+
+const configurationChanged = new EventEmitter<unknown>();
+const foldersChanged = new EventEmitter<unknown>();
+
+export const window = {
+  activeTextEditor: undefined,
+  createOutputChannel: () => {
+    const line =
+      (level: string) =>
+      (...parts: unknown[]) =>
+        void fake.log.push(`${level} ${parts.map(String).join(' ')}`);
+    return { info: line('info'), warn: line('warn'), error: line('error'), show: () => {}, dispose: () => {} };
+  },
+  createStatusBarItem: () => {
+    const item: FakeStatusBarItem = {
+      text: '',
+      tooltip: '',
+      visible: false,
+      show: () => (item.visible = true),
+      hide: () => (item.visible = false),
+      dispose: () => (item.visible = false),
+    };
+    return (fake.statusBar = item);
+  },
+  createTreeView: () => ({ message: undefined, dispose: () => {} }),
+  createWebviewPanel: (): FakePanel => {
+    const panel = new FakePanel();
+    fake.panels.push(panel);
+    return panel;
+  },
+  registerWebviewPanelSerializer: () => new Disposable(() => {}),
+  showInformationMessage: notify('information'),
+  showWarningMessage: notify('warning'),
+  showErrorMessage: notify('error'),
+  showQuickPick: (items: readonly { label: string }[], options: { placeHolder?: string }) => {
+    const label = fake.pick(items, options);
+    return Promise.resolve(items.find((item) => item.label === label));
+  },
+};
+
+export const workspace = {
+  get workspaceFolders() {
+    return fake.folders.length > 0 ? fake.folders.map((uri) => ({ uri, name: path.basename(uri.path) })) : undefined;
+  },
+  getWorkspaceFolder: (uri: Uri) => {
+    const found = fake.folders.find((folder) => uri.path.startsWith(`${folder.path}${path.sep}`));
+    return found && { uri: found };
+  },
+  getConfiguration: (section: string) => ({
+    get: (name: string) => fake.settings[`${section}.${name}`],
+  }),
+  onDidChangeConfiguration: configurationChanged.event,
+  onDidChangeWorkspaceFolders: foldersChanged.event,
+  createFileSystemWatcher: (pattern: RelativePattern) => {
+    fake.watched.push(pattern);
+    const never = () => new Disposable(() => {});
+    return { onDidCreate: never, onDidChange: never, onDidDelete: never, dispose: () => {} };
+  },
+  fs: {
+    delete: async (uri: Uri, { useTrash }: { useTrash: boolean }) => {
+      if (useTrash && !fake.trash) throw new Error('no trash here');
+      await fs.promises.rm(uri.fsPath, { recursive: true });
+    },
+  },
+};
+
+export const commands = {
+  registerCommand: (id: string, handler: (...args: unknown[]) => unknown) => {
+    fake.commands.set(id, handler);
+    return new Disposable(() => fake.commands.delete(id));
+  },
+  executeCommand: async (command: string, ...args: unknown[]) => {
+    fake.executed.push({ command, args });
+    return fake.commands.get(command)?.(...args);
+  },
+};
