@@ -204,7 +204,7 @@ export const texts = {
   gradientSpan: 'Measured in epoch {epoch}: {first} has {ratio} times the gradient norm of {last}.',
   updateRatio: 'Update ratio',
   updateRatioExplained:
-    'Size of a step over the size of the weights it changes. Around 0.001 is usual; far above, steps undo one another; far below, a layer hardly learns.',
+    'Size of a step over the size of the weights it changes. A rule of thumb (CS231n) is about 0.001; a layer far below it hardly changes.',
   deadShare: 'Dead share',
   deadShareExplained: 'Share of the channels whose ReLU was 0 for a whole batch; they learn nothing from it.',
   logitStd: 'Logit spread',

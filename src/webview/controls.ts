@@ -87,7 +87,8 @@ export function tabs(
   }
   element.addEventListener('change', (event) => {
     if (event.target !== element) return;
-    const id = (element.getAttribute('activeid') ?? '').replace(/^tab-/, '');
+    // The property, as the attribute follows only after the event.
+    const id = (element as HTMLElement & { activeid?: string }).activeid?.replace(/^tab-/, '') ?? '';
     if (id === current || !list.some((tab) => tab.id === id)) return;
     current = id;
     changed(id);
