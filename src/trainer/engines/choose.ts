@@ -3,9 +3,10 @@ import { english, Message, message, UserError } from '../../messages';
 import { engineNames, EngineRequest } from '../../protocol';
 import type { Availability, Engine, EngineOptions, EngineProvider } from './engine';
 import { onnxProvider } from './onnx/engine';
+import { tensorflowProvider } from './tfjs/provider';
 
 /** Every engine, in the order in which `auto` prefers them. */
-export const providers: readonly EngineProvider[] = [onnxProvider];
+export const providers: readonly EngineProvider[] = [tensorflowProvider, onnxProvider];
 
 /** What each engine says of this machine. */
 export async function probeAll(
