@@ -155,6 +155,9 @@ class TrainerProcess implements Trainer {
 
   release(): void {
     this.verdict ??= { kind: 'stopped' };
+    // Node does not tell of 'close' when this side has closed the channel.
+    const { verdict } = this;
+    this.child.once('exit', () => this.settle(verdict));
     if (this.child.connected) this.child.disconnect();
   }
 

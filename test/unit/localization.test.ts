@@ -48,6 +48,8 @@ describe.each(['zh-tw', 'zh-cn'])('%s', (language) => {
 });
 
 test('package.json names no text that does not exist, and none exists that it does not name', () => {
-  const named = [...fs.readFileSync(path.join(root, 'package.json'), 'utf8').matchAll(/"%([^%"]+)%"/g)].map((m) => m[1]);
+  const named = [...fs.readFileSync(path.join(root, 'package.json'), 'utf8').matchAll(/"%([^%"]+)%"/g)].map(
+    (m) => m[1],
+  );
   expect([...new Set(named)].sort()).toEqual(Object.keys(manifest).sort());
 });

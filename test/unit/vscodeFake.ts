@@ -177,7 +177,12 @@ function notify(kind: 'information' | 'warning' | 'error') {
   };
 }
 
-export const env = { language: 'en', uiKind: UIKind.Desktop, remoteName: undefined, clipboard: { writeText: () => {} } };
+export const env = {
+  language: 'en',
+  uiKind: UIKind.Desktop,
+  remoteName: undefined,
+  clipboard: { writeText: () => {} },
+};
 
 export const l10n = {
   bundle: undefined as Record<string, string> | undefined,
