@@ -9,7 +9,13 @@ import { fileURLToPath } from 'node:url';
 
 /** What stays outside the bundles: the editor's own module, and packages with native code. */
 const external = ['vscode', 'onnxruntime-node', '@tensorflow/*'];
-const node = { platform: 'node', format: 'cjs', target: 'node20' };
+const node = {
+  platform: 'node',
+  format: 'cjs',
+  target: 'node20',
+  // Zod asks for it to find out whether it runs on Cloudflare; in VS Code's extension host that is logged as an error.
+  define: { navigator: 'undefined' },
+};
 const bundles = {
   'extension.js': { ...node, entryPoints: ['src/extension.ts'] },
   'trainer.js': { ...node, entryPoints: ['src/trainer/main.ts'] },

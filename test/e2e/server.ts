@@ -18,6 +18,8 @@ export interface CodeServer {
   readonly userData: string;
   /** What the server and the extension host logged, for a failing test's report. */
   log(): string;
+  /** What the extension host logged as errors on account of an extension. */
+  errors(extension: string): string[];
   stop(): Promise<void>;
 }
 
@@ -183,6 +185,11 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
       return path.join(extensions, folder);
     },
     log,
+    errors(extension) {
+      // An entry begins with its time; the lines below are its stack.
+      const entries = log().split(/\n(?=\d{4}-\d\d-\d\d \d\d:)/);
+      return entries.filter((entry) => /^\S+ \S+ \[error\]/.test(entry) && entry.includes(`/${extension}-`));
+    },
     async stop() {
       // The whole group: the server's extension hosts are processes of their own.
       process.kill(-child.pid!, 'SIGTERM');
