@@ -21,7 +21,7 @@ function leave(...events) {
 }
 
 function train({ experiment, runsFolder, resume }) {
-  folder = resume ?? path.join(runsFolder, `20260102-030405-${experiment.id}`);
+  folder = resume ?? path.join(runsFolder, `20260102-030405-${experiment.id}-${process.pid}`);
   fs.mkdirSync(folder, { recursive: true });
   fs.writeFileSync(path.join(folder, 'lock'), String(process.pid));
   if (!resume) {

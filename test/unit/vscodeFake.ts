@@ -97,7 +97,9 @@ export const fake = {
   commands: new Map<string, (...args: unknown[]) => unknown>(),
   trash: true,
   watched: [] as RelativePattern[],
-  bundle: undefined as Record<string, string> | undefined,
+  tree: undefined as FakeTree | undefined,
+  view: undefined as { message: string | undefined } | undefined,
+  serializer: undefined as FakeSerializer | undefined,
 };
 
 const fresh = { ...fake };
@@ -116,6 +118,16 @@ export function reset(): void {
   });
   l10n.bundle = undefined;
   env.language = 'en';
+}
+
+interface FakeTree {
+  getChildren(node?: unknown): Promise<unknown[]>;
+  getTreeItem(node: unknown): TreeItem;
+  onDidChangeTreeData(listener: () => void): Disposable;
+}
+
+interface FakeSerializer {
+  deserializeWebviewPanel(panel: FakePanel, state: unknown): Promise<void>;
 }
 
 interface FakeStatusBarItem {
@@ -213,13 +225,21 @@ export const window = {
     };
     return (fake.statusBar = item);
   },
-  createTreeView: () => ({ message: undefined, dispose: () => {} }),
+  createTreeView: (_id: string, { treeDataProvider }: { treeDataProvider: FakeTree }) => {
+    fake.tree = treeDataProvider;
+    const view = { message: undefined, dispose: () => {} };
+    fake.view = view;
+    return view;
+  },
   createWebviewPanel: (): FakePanel => {
     const panel = new FakePanel();
     fake.panels.push(panel);
     return panel;
   },
-  registerWebviewPanelSerializer: () => new Disposable(() => {}),
+  registerWebviewPanelSerializer: (_type: string, serializer: FakeSerializer) => {
+    fake.serializer = serializer;
+    return new Disposable(() => (fake.serializer = undefined));
+  },
   showInformationMessage: notify('information'),
   showWarningMessage: notify('warning'),
   showErrorMessage: notify('error'),

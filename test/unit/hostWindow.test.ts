@@ -1,0 +1,640 @@
+/** The extension as a window sees it: activated on a fake of VS Code, with a fake trainer in its dist folder. */
+import * as fs from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { activate, deactivate } from '../../src/extension';
+import { bundleOf } from '../../src/host/localize';
+import type { PanelSnapshot, ToPanel } from '../../src/protocol';
+import { lockHolder, runsFolderOf } from '../../src/runs';
+import { env, fake, FakePanel, l10n, reset, TreeItem, Uri } from './vscodeFake';
+
+vi.mock('vscode', () => import('./vscodeFake'));
+
+const repository = path.join(import.meta.dirname, '../..');
+const manifest = JSON.parse(fs.readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
+  contributes: {
+    commands: { command: string }[];
+    menus: Record<string, { command: string }[]>;
+    configuration: { properties: Record<string, unknown> };
+  };
+  capabilities: { untrustedWorkspaces: { restrictedConfigurations: string[] } };
+};
+const lenet = 'convlab.train.lenet5-mnist';
+
+let root: string;
+let workspace: string;
+let extension: string;
+let memento: Map<string, unknown>;
+let subscriptions: { dispose(): void }[];
+
+beforeEach(() => {
+  reset();
+  root = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-window-'));
+  workspace = path.join(root, 'workspace');
+  extension = path.join(root, 'extension');
+  fs.mkdirSync(workspace);
+  fs.mkdirSync(path.join(extension, 'dist'), { recursive: true });
+  fs.copyFileSync(path.join(import.meta.dirname, 'fakeTrainer.cjs'), path.join(extension, 'dist/trainer.js'));
+  fs.cpSync(path.join(repository, 'experiments'), path.join(extension, 'experiments'), { recursive: true });
+  fs.cpSync(path.join(repository, 'l10n'), path.join(extension, 'l10n'), { recursive: true });
+  fake.folders = [Uri.file(workspace)];
+  fake.settings['convlab.preset'] = 'quick';
+  memento = new Map();
+  vi.stubEnv('FAKE_TRAINER', 'finish');
+});
+
+afterEach(async () => {
+  await close();
+  vi.unstubAllEnvs();
+  fs.rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+});
+
+function open(): void {
+  subscriptions = [];
+  activate({
+    subscriptions,
+    extensionPath: extension,
+    extensionUri: Uri.file(extension),
+    globalStorageUri: Uri.file(path.join(root, 'global')),
+    workspaceState: {
+      get: (key: string, fallback: unknown) => memento.get(key) ?? fallback,
+      update: (key: string, value: unknown) => Promise.resolve(memento.set(key, value)),
+    },
+    extension: { packageJSON: manifest },
+  } as never);
+}
+
+/** The window goes away: trainers are left to themselves. */
+async function close(): Promise<void> {
+  deactivate();
+  subscriptions?.splice(0).forEach((subscription) => subscription.dispose());
+  for (const run of runFolders()) await until(() => lockHolder(run) === undefined);
+}
+
+const until = (what: () => unknown) => vi.waitFor(() => expect(what()).toBeTruthy(), { timeout: 10_000 });
+const run = (command: string, ...args: unknown[]) => fake.commands.get(command)!(...args);
+const texts = () => fake.notifications.map(({ text }) => text);
+
+function runFolders(runs = runsFolderOf(workspace)): string[] {
+  return fs.existsSync(runs) ? fs.readdirSync(runs).map((name) => path.join(runs, name)) : [];
+}
+
+const states = (panel: FakePanel) =>
+  (panel.sent as ToPanel[]).flatMap((m) =>
+    m.type === 'state' ? [m.state] : m.type === 'snapshot' ? [m.snapshot.state] : [],
+  );
+const snapshots = (panel: FakePanel): PanelSnapshot[] =>
+  (panel.sent as ToPanel[]).flatMap((m) => (m.type === 'snapshot' ? [m.snapshot] : []));
+
+/** Starts LeNet-5 and says 'ready' as its panel's page would. */
+async function train(behaviour: string): Promise<FakePanel> {
+  vi.stubEnv('FAKE_TRAINER', behaviour);
+  await run(lenet);
+  const panel = fake.panels.at(-1)!;
+  panel.say({ type: 'ready', protocol: 1 });
+  return panel;
+}
+
+const trainingUntilSteps = async (): Promise<FakePanel> => {
+  const panel = await train('wait');
+  await until(() => (panel.sent as ToPanel[]).some((m) => m.type === 'changes'));
+  return panel;
+};
+
+interface Drawn {
+  readonly item: TreeItem;
+  readonly node: unknown;
+  readonly children: Drawn[];
+}
+async function draw(node?: unknown): Promise<Drawn[]> {
+  const nodes = await fake.tree!.getChildren(node);
+  return Promise.all(nodes.map(async (n) => ({ node: n, item: fake.tree!.getTreeItem(n), children: await draw(n) })));
+}
+const outline = (drawn: readonly Drawn[]): unknown[] =>
+  drawn.map(({ item, children }) => [item.label, item.description, item.contextValue, outline(children)]);
+
+describe('package.json', () => {
+  test('every command is there, and no other', () => {
+    open();
+    expect([...fake.commands.keys()].sort()).toEqual(manifest.contributes.commands.map((c) => c.command).sort());
+  });
+
+  test('menus name commands that exist, and every training command an experiment', () => {
+    const known = manifest.contributes.commands.map((c) => c.command);
+    const inMenus = Object.values(manifest.contributes.menus)
+      .flat()
+      .map((c) => c.command);
+    expect(inMenus.filter((command) => !known.includes(command))).toEqual([]);
+    const ids = known.flatMap((command) => /^convlab\.train\.(.+)$/.exec(command)?.[1] ?? []);
+    expect(ids).toContain('lenet5-mnist');
+    expect(ids.filter((id) => !fs.existsSync(path.join(repository, `experiments/${id}.json`)))).toEqual([]);
+  });
+
+  test('settings that name folders are not taken from untrusted workspaces', () => {
+    const folders = Object.keys(manifest.contributes.configuration.properties).filter((name) =>
+      name.endsWith('Folder'),
+    );
+    expect(folders.length).toBeGreaterThan(0);
+    expect(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations.sort()).toEqual(folders.sort());
+  });
+});
+
+describe('activation', () => {
+  test('reads no file', () => {
+    // The namespace that `import * as fs` gives cannot be spied on; the object behind it can.
+    const object = createRequire(import.meta.url)('node:fs') as typeof fs;
+    const spies = (['readFileSync', 'readdirSync', 'statSync', 'openSync'] as const).map((name) =>
+      vi.spyOn(object, name),
+    );
+    syncBuiltinESMExports();
+    try {
+      open();
+      expect(spies.flatMap((spy) => spy.mock.calls as unknown[])).toEqual([]);
+      // So that this test can fail: the tree reads.
+      void fake.tree!.getChildren();
+      expect(spies.flatMap((spy) => spy.mock.calls as unknown[]).length).toBeGreaterThan(0);
+    } finally {
+      vi.restoreAllMocks();
+      syncBuiltinESMExports();
+    }
+  });
+});
+
+describe('training', () => {
+  test('the command trains, the panel follows, the end is announced', async () => {
+    fake.answer = (text) => (text.includes('test accuracy') ? 'Show chart' : undefined);
+    open();
+    const panel = await train('finish');
+    await until(() => states(panel).at(-1) === 'finished');
+    expect(panel.title).toBe('LeNet-5 on MNIST');
+    await until(() => texts().includes('LeNet-5 on MNIST: test accuracy 0.9876'));
+    await until(() => panel.revealed === 1);
+    expect(fake.panels).toHaveLength(1);
+    expect(fake.statusBar!.visible).toBe(false);
+    expect(fake.executed.filter(({ command }) => command === 'setContext').map(({ args }) => args[1])).toEqual([
+      true,
+      false,
+    ]);
+    // What was sent adds up to the run: each event once.
+    const sent = panel.sent as ToPanel[];
+    const last = sent.findLastIndex((m) => m.type === 'snapshot');
+    const events = sent
+      .slice(last)
+      .flatMap((m) => (m.type === 'snapshot' ? m.snapshot.events : m.type === 'changes' ? m.events : []));
+    expect(events.map((e) => e.type)).toEqual(['started', 'step', 'step', 'step', 'step', 'epoch', 'finished']);
+    expect(snapshots(panel).at(-1)).toMatchObject({ run: path.basename(runFolders()[0]!), language: 'en' });
+  });
+
+  test('a quick pick asks for the preset and shows what each would do; leaving it trains nothing', async () => {
+    fake.settings['convlab.preset'] = 'ask';
+    fake.settings['convlab.epochs'] = 4;
+    const asked: unknown[] = [];
+    fake.pick = (items) => {
+      asked.push(items.map((item) => [item.label, (item as { description?: string }).description]));
+      return undefined;
+    };
+    open();
+    await run(lenet);
+    expect(asked).toEqual([
+      [
+        ['course', '4 epochs · 55,000 examples'],
+        ['quick', '4 epochs · 20,000 examples'],
+      ],
+    ]);
+    expect([fake.panels, runFolders()]).toEqual([[], []]);
+  });
+
+  test('“Train…” asks for network, dataset and preset, and the settings shorten the run', async () => {
+    Object.assign(fake.settings, { 'convlab.preset': 'ask', 'convlab.epochs': 2, 'convlab.limit': 640 });
+    const questions: (string | undefined)[] = [];
+    fake.pick = (items, { placeHolder }) => {
+      questions.push(placeHolder);
+      return items.map((item) => item.label).find((label) => ['LeNet-5', 'MNIST', 'quick'].includes(label));
+    };
+    open();
+    await run('convlab.train');
+    expect(questions).toEqual(['Which network?', 'On which dataset?', 'How thoroughly?']);
+    await until(() => texts().length > 0);
+    const { experiment } = JSON.parse(fs.readFileSync(path.join(runFolders()[0]!, 'run.json'), 'utf8')) as {
+      experiment: unknown;
+    };
+    expect(experiment).toMatchObject({ id: 'lenet5-mnist', preset: 'quick', epochs: 2, limit: 640 });
+  });
+
+  test('status bar: the epoch of one run, the number of several', async () => {
+    open();
+    await trainingUntilSteps();
+    expect(fake.statusBar).toMatchObject({ visible: true, text: '$(loading~spin) LeNet-5 1/3' });
+    expect(fake.statusBar!.tooltip).toContain('Training loss 2.2000');
+    await run(lenet);
+    await until(() => fake.statusBar!.text === '$(loading~spin) ConvLab: 2 runs');
+  });
+
+  test('a failure is told in a sentence, with the way to the log', async () => {
+    open();
+    const panel = await train('fail');
+    await until(() => states(panel).at(-1) === 'failed');
+    await until(() => fake.notifications.length > 0);
+    expect(fake.notifications).toEqual([
+      {
+        kind: 'error',
+        text: 'The loss became NaN in epoch 1, step 1: training has diverged.',
+        buttons: ['Show log'],
+      },
+    ]);
+  });
+
+  test('a setting that makes no sense is named, and nothing is trained', async () => {
+    fake.settings['convlab.epochs'] = 2.5;
+    open();
+    await run(lenet);
+    expect(texts()).toEqual([
+      'The setting convlab.epochs is not usable: expected a whole number from 0 to 10000, found 2.5',
+    ]);
+    expect(fake.panels).toEqual([]);
+  });
+
+  test('a defect is a sentence too, with its stack in the log', async () => {
+    open();
+    await run('convlab.openRun', {
+      kind: 'run',
+      get line(): never {
+        throw new TypeError('no such thing');
+      },
+    });
+    expect(texts()).toEqual([
+      'Something went wrong inside ConvLab: no such thing The log has the details; please report them.',
+    ]);
+    expect(fake.log.join('\n')).toMatch(/TypeError: no such thing\s+at /);
+  });
+});
+
+describe('the tree', () => {
+  test('shows experiments by network, and runs below', async () => {
+    open();
+    expect(outline(await draw())).toEqual([
+      ['LeNet-5', undefined, 'group', [['LeNet-5 on MNIST', '', 'experiment', []]]],
+    ]);
+    await train('finish');
+    await until(() => texts().length > 0);
+    const changed = new Promise<void>((resolve) => fake.tree!.onDidChangeTreeData(resolve));
+    await changed;
+    const [[, , , [experiment]]] = outline(await draw()) as [[unknown, unknown, unknown, unknown[][]]];
+    expect(experiment!.slice(0, 3)).toEqual(['LeNet-5 on MNIST', '0.9876', 'experiment']);
+    expect(experiment![3]).toEqual([
+      [expect.stringContaining('2026'), 'quick · finished · 0.9876', 'run.finished', []],
+    ]);
+  });
+
+  test('a run under way can be stopped from its experiment and from itself', async () => {
+    open();
+    const panel = await trainingUntilSteps();
+    const [group] = await draw();
+    const [experiment] = group!.children;
+    const [line] = experiment!.children;
+    expect([experiment!.item.contextValue, line!.item.contextValue]).toEqual(['experiment.running', 'run.running']);
+    expect(experiment!.item.iconPath?.id).toBe('loading~spin');
+    await run('convlab.stop', experiment!.node);
+    await until(() => states(panel).at(-1) === 'stopped');
+    await run('convlab.stop', line!.node);
+    expect(texts()).toEqual([]);
+  });
+
+  test('an experiment file that is none is an item that says why', async () => {
+    fs.writeFileSync(path.join(extension, 'experiments/odd.json'), '{ "id": "odd", "titel": "Odd" }');
+    open();
+    const groups = await draw();
+    expect(groups.map(({ item }) => item.label)).toEqual(['LeNet-5', 'Unusable experiment files']);
+    const { item } = groups[1]!.children[0]!;
+    expect([item.label, item.tooltip]).toEqual(['odd.json', expect.stringContaining('did you mean “title”?')]);
+  });
+
+  test('a run of an experiment that is gone stays visible', async () => {
+    open();
+    await train('finish');
+    await until(() => texts().length > 0);
+    await close();
+    const file = path.join(extension, 'experiments/lenet5-mnist.json');
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('"lenet5-mnist"', '"renamed"'));
+    open();
+    const groups = outline(await draw()) as [string, unknown, unknown, unknown[]][];
+    expect(groups.map(([label, , , children]) => [label, children.length])).toEqual([
+      ['LeNet-5', 1],
+      ['Other runs', 1],
+    ]);
+  });
+});
+
+describe('panels', () => {
+  test('may load nothing but the extension’s own files, and run no script but its own', async () => {
+    open();
+    const panel = await train('finish');
+    const { html, options } = panel.webview;
+    const policy = /Content-Security-Policy" content="([^"]+)"/.exec(html)![1]!;
+    const nonce = /script-src 'nonce-([^']+)'/.exec(policy)![1]!;
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).not.toContain('unsafe');
+    expect(nonce.length).toBeGreaterThanOrEqual(20);
+    expect([...html.matchAll(/<script[^>]*>/g)].map(([tag]) => tag)).toEqual([
+      `<script nonce="${nonce}" src="file://${extension}/dist/panel.js">`,
+    ]);
+    expect(options.localResourceRoots!.map((uri) => uri.fsPath)).toEqual([
+      path.join(extension, 'dist'),
+      path.join(extension, 'media'),
+    ]);
+    await run(lenet);
+    expect(fake.panels[1]!.webview.html).not.toContain(nonce);
+  });
+
+  test('nothing is sent to a hidden page, and everything when it is shown again', async () => {
+    open();
+    const panel = await trainingUntilSteps();
+    panel.show(false);
+    const before = panel.sent.length;
+    await run('convlab.stop');
+    expect(panel.sent.length).toBe(before);
+    panel.show(true);
+    panel.say({ type: 'ready', protocol: 1 });
+    expect(panel.sent.length).toBe(before + 1);
+    expect(snapshots(panel).at(-1)).toMatchObject({ state: 'stopped' });
+    expect(
+      snapshots(panel)
+        .at(-1)!
+        .events.map((e) => e.type),
+    ).toEqual(['started', 'step', 'step', 'stopped']);
+  });
+
+  test('its buttons stop and resume', async () => {
+    open();
+    const panel = await trainingUntilSteps();
+    panel.say({ type: 'stop' });
+    await until(() => states(panel).at(-1) === 'stopped');
+    vi.stubEnv('FAKE_TRAINER', 'finish');
+    panel.say({ type: 'resume' });
+    await until(() => states(panel).at(-1) === 'finished');
+    expect(runFolders()).toHaveLength(1);
+  });
+
+  test('what is no message is passed over', async () => {
+    open();
+    const panel = await trainingUntilSteps();
+    for (const odd of [undefined, 'stop', { type: 'kill' }, { type: 'stop', run: '../..' }, [], 7]) panel.say(odd);
+    expect(fake.log.filter((line) => line.includes('no message'))).toHaveLength(6);
+    expect(states(panel).at(-1)).toBe('running');
+  });
+
+  test('a closed panel opens again from disk, with the same figures', async () => {
+    open();
+    const first = await train('finish');
+    await until(() => states(first).at(-1) === 'finished');
+    first.dispose();
+    await until(() => texts().length > 0);
+    const [group] = await draw();
+    await run('convlab.openRun', group!.children[0]!.children[0]!.node);
+    const second = fake.panels[1]!;
+    second.say({ type: 'ready', protocol: 1 });
+    expect(snapshots(second)[0]!.events.map((e) => e.type)).toEqual([
+      'started',
+      'step',
+      'step',
+      'step',
+      'step',
+      'epoch',
+      'finished',
+    ]);
+    // Once more shows the same panel.
+    await run('convlab.openRun', runFolders()[0]);
+    expect([fake.panels.length, second.revealed]).toEqual([2, 1]);
+  });
+
+  test('the page gets the translations of the language', async () => {
+    env.language = 'zh-hk';
+    open();
+    const panel = await train('finish');
+    await until(() => states(panel).at(-1) === 'finished');
+    const { language, translations, title } = snapshots(panel).at(-1)!;
+    const bundle = JSON.parse(fs.readFileSync(path.join(repository, 'l10n/bundle.l10n.zh-tw.json'), 'utf8')) as object;
+    expect([language, translations]).toEqual(['zh-hk', bundle]);
+    expect(title).not.toBe('LeNet-5 on MNIST');
+    expect(panel.webview.html).toContain('<html lang="zh-hk">');
+    await until(() => texts().length > 0);
+    expect(texts()[0]).toContain('測試準確率 0.9876');
+  });
+
+  test('the language that VS Code has loaded is the panel’s too', async () => {
+    env.language = 'zh-cn';
+    l10n.bundle = { 'Show chart': '图' };
+    open();
+    const panel = await train('finish');
+    await until(() => fake.notifications.length > 0);
+    expect(fake.notifications[0]!.buttons).toEqual(['图']);
+    expect(snapshots(panel).at(-1)!.translations).toEqual(l10n.bundle);
+  });
+
+  test('names of Chinese', () => {
+    const tags = ['zh-tw', 'zh-Hant', 'zh-hk', 'zh-cn', 'zh-hans', 'zh-sg', 'zh', 'en', 'de', 'zhx'];
+    expect(tags.map(bundleOf)).toEqual([
+      ...['zh-tw', 'zh-tw', 'zh-tw', 'zh-cn', 'zh-cn', 'zh-cn', 'zh-cn'],
+      ...[undefined, undefined, undefined],
+    ]);
+  });
+});
+
+describe('after a reload', () => {
+  /** A run in the middle, whose window goes away. @returns what VS Code kept for the panel */
+  async function leaveBehind(): Promise<{ run: string }> {
+    open();
+    const panel = await trainingUntilSteps();
+    await until(() => snapshots(panel).at(-1)!.run !== '');
+    const { run } = snapshots(panel).at(-1)!;
+    deactivate();
+    subscriptions.splice(0).forEach((subscription) => subscription.dispose());
+    reset();
+    fake.folders = [Uri.file(workspace)];
+    fake.settings['convlab.preset'] = 'quick';
+    vi.stubEnv('FAKE_TRAINER', 'finish');
+    return { run };
+  }
+
+  async function restore(state: unknown): Promise<FakePanel> {
+    const panel = new FakePanel();
+    await fake.serializer!.deserializeWebviewPanel(panel, state);
+    panel.say({ type: 'ready', protocol: 1 });
+    return panel;
+  }
+
+  const types = () =>
+    fs
+      .readFileSync(path.join(runFolders()[0]!, 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { type: string }).type);
+
+  test('the panel comes back and the run goes on, without a word', async () => {
+    const state = await leaveBehind();
+    open();
+    // The former trainer may still be writing; the new one waits for its lock.
+    const panel = await restore({ ...state, tab: 'epochs' });
+    await until(() => states(panel).at(-1) === 'finished');
+    expect(types().filter((type) => type !== 'step')).toEqual(['started', 'stopped', 'resumed', 'epoch', 'finished']);
+    expect(texts().filter((text) => !text.includes('test accuracy'))).toEqual([]);
+  });
+
+  test('“ask” asks first', async () => {
+    const state = await leaveBehind();
+    fake.settings['convlab.resumeAfterReload'] = 'ask';
+    open();
+    const panel = await restore(state);
+    await until(() => texts().some((text) => text.includes('Go on from its last checkpoint?')));
+    expect(states(panel).at(-1)).toBe('interrupted');
+    expect(types()).not.toContain('resumed');
+    panel.dispose();
+
+    fake.answer = (_text, buttons) => buttons.find((button) => button === 'Go on');
+    const again = await restore(state);
+    await until(() => states(again).at(-1) === 'finished');
+  });
+
+  test('“never” leaves it standing, ready to be resumed', async () => {
+    const state = await leaveBehind();
+    await until(() => lockHolder(runFolders()[0]!) === undefined);
+    fake.settings['convlab.resumeAfterReload'] = 'never';
+    open();
+    const panel = await restore(state);
+    expect(states(panel)).toEqual(['interrupted']);
+    panel.say({ type: 'resume' });
+    await until(() => states(panel).at(-1) === 'finished');
+  });
+
+  test('a run that the user stopped stays stopped', async () => {
+    open();
+    const before = await trainingUntilSteps();
+    await run('convlab.stop');
+    const { run: name } = snapshots(before).at(-1)!;
+    await close();
+    open();
+    const panel = await restore({ run: name });
+    // Longer than the look at the lock takes, after which a resumption would begin.
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(states(panel).at(-1)).toBe('stopped');
+    expect(types()).not.toContain('resumed');
+  });
+
+  test('a panel whose run is gone is closed, and none reads outside the runs folders', async () => {
+    open();
+    const outside = path.join(root, 'outside');
+    fs.mkdirSync(outside);
+    for (const state of [undefined, {}, { run: '' }, { run: 'none' }, { run: outside }, { run: '../../../outside' }]) {
+      expect((await restore(state)).disposed).toBe(true);
+    }
+  });
+
+  test('runs whose panel did not come back are offered once', async () => {
+    await leaveBehind();
+    await until(() => lockHolder(runFolders()[0]!) === undefined);
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    try {
+      open();
+      await vi.advanceTimersByTimeAsync(6000);
+      vi.useRealTimers();
+      await until(() => texts().some((text) => text.includes('was interrupted when the editor closed')));
+      await close();
+      fake.notifications.length = 0;
+      vi.useFakeTimers({ toFake: ['setTimeout'] });
+      open();
+      await vi.advanceTimersByTimeAsync(6000);
+    } finally {
+      vi.useRealTimers();
+    }
+    await draw();
+    expect(texts()).toEqual([]);
+  });
+});
+
+describe('deleting', () => {
+  const lines = async () => (await draw())[0]!.children[0]!.children;
+
+  test('asks, then moves the run to the trash and closes its panel', async () => {
+    open();
+    const panel = await train('finish');
+    await until(() => texts().length > 0);
+    const [line] = await lines();
+    await run('convlab.deleteRun', line!.node);
+    expect(runFolders()).toHaveLength(1);
+    fake.answer = (_text, buttons) => buttons.find((button) => button === 'Delete');
+    await run('convlab.deleteRun', line!.node);
+    expect([runFolders(), panel.disposed]).toEqual([[], true]);
+  });
+
+  test('where there is no trash it asks again', async () => {
+    open();
+    await train('finish');
+    await until(() => texts().length > 0);
+    fake.trash = false;
+    fake.answer = (_text, buttons) => buttons.find((button) => button === 'Delete');
+    const [line] = await lines();
+    await run('convlab.deleteRun', line!.node);
+    expect(runFolders()).toHaveLength(1);
+    fake.answer = (_text, buttons) => buttons.find((button) => button.startsWith('Delete'));
+    await run('convlab.deleteRun', line!.node);
+    expect(runFolders()).toEqual([]);
+  });
+
+  test('a run under way is not deleted', async () => {
+    open();
+    await trainingUntilSteps();
+    const [line] = await lines();
+    fake.answer = (_text, buttons) => buttons.find((button) => button.startsWith('Delete'));
+    await run('convlab.deleteRun', line!.node);
+    expect(texts()).toEqual([expect.stringContaining('is being trained by another process')]);
+    expect(runFolders()).toHaveLength(1);
+  });
+});
+
+describe('folders', () => {
+  const trainedIn = async (): Promise<string> => {
+    open();
+    const panel = await train('finish');
+    await until(() => texts().length > 0);
+    expect(states(panel).at(-1)).toBe('finished');
+    return /training in (.*), engine/.exec(fake.log.join('\n'))![1]!;
+  };
+
+  test('no folder open: the extension’s own storage, and the view says so', async () => {
+    fake.folders = [];
+    expect(await trainedIn()).toBe(path.join(root, 'global/runs'));
+    expect(fake.view!.message).toContain('No folder is open');
+  });
+
+  test('a virtual workspace counts as none', async () => {
+    fake.folders = [Uri.from({ scheme: 'vscode-vfs', path: '/github/course' })];
+    expect(await trainedIn()).toBe(path.join(root, 'global/runs'));
+  });
+
+  test('several folders: the first', async () => {
+    fake.folders.push(Uri.file(path.join(root, 'second')));
+    expect(await trainedIn()).toBe(runsFolderOf(workspace));
+    expect(fake.view!.message).toBeUndefined();
+  });
+
+  test.each([
+    ['my runs', () => path.join(workspace, 'my runs')],
+    ['../beside', () => path.join(root, 'beside')],
+    ['/absolute', () => undefined],
+  ])('the setting %j', async (value, expected) => {
+    fake.settings['convlab.runsFolder'] = value === '/absolute' ? path.join(root, 'elsewhere') : value;
+    expect(await trainedIn()).toBe(expected() ?? path.join(root, 'elsewhere'));
+  });
+
+  test('a relative path with no folder open is refused', async () => {
+    fake.folders = [];
+    fake.settings['convlab.runsFolder'] = 'runs';
+    open();
+    await run(lenet);
+    expect(texts()).toEqual([
+      'The setting convlab.runsFolder is not usable: “runs” is a relative path and no folder is open',
+    ]);
+  });
+});
