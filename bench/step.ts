@@ -6,7 +6,6 @@
  * pairs and the median and range of the ratios within pairs.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -105,10 +104,11 @@ async function main(): Promise<void> {
   const python = process.env['CONVLAB_PYTHON'] ?? 'python3';
   const found = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
   const pytorch = !values['without-pytorch'] && found.status === 0;
-  const ort = (createRequire(import.meta.url ?? __filename)('onnxruntime-node/package.json') as { version: string })
-    .version;
   const cores = threads ?? (await probedThreads());
-  console.log(`${cpus()[0]?.model.trim()}, ${cores} threads; ONNX Runtime ${ort}, Node ${process.version}`);
+  const engine = await onnxProvider.open({ threads: cores });
+  const versions = Object.entries(engine.versions).map(([name, version]) => `${name} ${version}`);
+  console.log(`${engine.device.name}, ${cores} threads; ${versions.join(', ')}, Node ${process.version}`);
+  await engine.dispose();
   console.log(pytorch ? `PyTorch ${found.stdout.trim()}` : `PyTorch: not found (${python}); set CONVLAB_PYTHON`);
   console.log('network, batch        ConvLab   PyTorch as shipped   ratio (range)       PyTorch tuned   ratio (range)');
 

@@ -1,106 +1,248 @@
 /**
- * Convolution forward and backward as ONNX operators. Images are [batch, channels, height, width], weights
- * [out, in, kernel height, kernel width], as in PyTorch. lowering.ts is the caller.
+ * Convolution forward and backward as ONNX operators. Images are [channels, height, width, batch], weights
+ * [out, in, kernel height, kernel width]. lowering.ts calls; winograd.ts has the faster way for some shapes.
+ *
+ * With the batch innermost every step is a matrix product over [positions × batch] columns, copied in runs of the batch.
+ * A convolution becomes three-dimensional, of kernel size 1 along the batch, which ONNX Runtime unfolds block by block.
  */
 import { Op } from '../../../networks/network';
 import { Graph, Value } from './graph';
 
 export type ConvOp = Extract<Op, { kind: 'conv' }>;
 
-const padsOf = ({ padding: p }: ConvOp) => [p.top, p.left, p.bottom, p.right] as const;
-
-export function convolution(graph: Graph, op: ConvOp, x: Value, weight: Value, bias?: Value): Value {
-  const [n, , h, w] = x.shape as [number, number, number, number];
-  const [top, left, bottom, right] = padsOf(op);
-  const shape = [
-    n,
-    op.outChannels,
-    Math.floor((h + top + bottom - op.kernel[0]) / op.stride[0]) + 1,
-    Math.floor((w + left + right - op.kernel[1]) / op.stride[1]) + 1,
-  ];
-  return graph.node('Conv', bias ? [x, weight, bias] : [x, weight], shape, {
-    attributes: { kernel_shape: op.kernel, strides: op.stride, pads: padsOf(op) },
-  });
-}
-
-/** Rows and columns at the bottom and right of the padded input that no window covers. */
-function leftover(op: ConvOp, x: Value, dy: Value): readonly [number, number] {
-  const [h, w] = x.shape.slice(2) as [number, number];
-  const [oh, ow] = dy.shape.slice(2) as [number, number];
-  const { padding: p } = op;
-  return [
-    h + p.top + p.bottom - (oh - 1) * op.stride[0] - op.kernel[0],
-    w + p.left + p.right - (ow - 1) * op.stride[1] - op.kernel[1],
-  ];
-}
-
-/** Gradient for the input. */
-export function inputGradient(graph: Graph, op: ConvOp, x: Value, weight: Value, dy: Value): Value {
-  const [kh, kw] = op.kernel;
-  const [top, left, bottom, right] = padsOf(op);
-  const pads = [kh - 1 - top, kw - 1 - left, kh - 1 - bottom, kw - 1 - right];
-  if (op.stride.every((s) => s === 1) && pads.every((n) => n >= 0)) {
-    const [o, c] = weight.shape as [number, number];
-    let rotated = graph.reshape(weight, [o, c, kh * kw]);
-    if (kh * kw > 1) {
-      const backwards = graph.integers(Array.from({ length: kh * kw }, (_, i) => kh * kw - 1 - i));
-      rotated = graph.node('Gather', [rotated, backwards], rotated.shape, { attributes: { axis: 2 } });
-    }
-    rotated = graph.reshape(graph.transpose(rotated, [1, 0, 2]), [c, o, kh, kw]);
-    return graph.node('Conv', [dy, rotated], x.shape, { attributes: { kernel_shape: op.kernel, pads } });
-  }
-  return graph.node('ConvTranspose', [dy, weight], x.shape, {
-    attributes: {
-      kernel_shape: op.kernel,
-      strides: op.stride,
-      pads: padsOf(op),
-      output_padding: leftover(op, x, dy),
-    },
-  });
+/** A convolution's output and its backward rules. */
+export interface Convolution {
+  readonly y: Value;
+  /** [out, in × kernel height × kernel width] */
+  readonly weightGradient: (dy: Value) => Value;
+  readonly inputGradient: (dy: Value) => Value;
 }
 
 /**
- * Gradient for the weight: a convolution of the input with dy as its kernel, whose few outputs are the weight's kernel
- * positions. Batch and channels change places, and the forward strides become dilations.
- *
- * Written as such it is slow: every image of it has only kernel height × kernel width outputs, too few columns for a
- * matrix product. As a three-dimensional convolution with the input's channels as the third, innermost dimension (kernel
- * size 1 there) the outputs are kernel height × kernel width × channels, and the product runs at the forward pace.
+ * Up to this size the unfolded input is computed once, kept for the backward pass, and multiplied by the weight directly.
+ * Larger ones would cost more to write and read than to unfold again inside ONNX Runtime.
  */
-export function weightGradient(graph: Graph, op: ConvOp, x: Value, weight: Value, dy: Value): Value {
-  const [restH, restW] = leftover(op, x, dy);
-  const { padding: p, kernel, stride } = op;
-  const [n, channels, height, width] = x.shape as [number, number, number, number];
-  const [, filters, oh, ow] = dy.shape as [number, number, number, number];
-  // Rows that no window covers are taken off the padding first, then off the image.
-  const [h, w] = [height - Math.max(restH - p.bottom, 0), width - Math.max(restW - p.right, 0)];
-  const [bottom, right] = [Math.max(p.bottom - restH, 0), Math.max(p.right - restW, 0)];
-  const image = graph.slice(x, [2, 3], [0, 0], [h, w]);
-  const kernels = graph.transpose(dy, [1, 0, 2, 3]);
-  if (channels < fewChannels) {
-    const swapped = graph.node(
-      'Conv',
-      [graph.transpose(image, [1, 0, 2, 3]), kernels],
-      [channels, filters, ...kernel],
-      { attributes: { kernel_shape: [oh, ow], dilations: stride, pads: [p.top, p.left, bottom, right] } },
-    );
-    return graph.transpose(swapped, [1, 0, 2, 3]);
-  }
-  const volume = graph.reshape(graph.transpose(image, [0, 2, 3, 1]), [1, n, h, w, channels]);
-  const gradient = graph.node(
-    'Conv',
-    [volume, graph.reshape(kernels, [filters, n, oh, ow, 1])],
-    [1, filters, ...kernel, channels],
-    {
-      attributes: {
-        kernel_shape: [oh, ow, 1],
-        dilations: [...stride, 1],
-        pads: [p.top, p.left, 0, bottom, right, 0],
-      },
-    },
-  );
-  return graph.transpose(graph.reshape(gradient, [filters, ...kernel, channels]), [0, 3, 1, 2]);
+const keptColumnsBytes = 16 * 2 ** 20;
+/** The weight's gradient unfolds the input in blocks of rows of about this size. */
+const columnBlockBytes = 32 * 2 ** 20;
+
+/** Output rows and columns. */
+export function outputSize({ kernel, stride, padding: p }: ConvOp, x: Value): readonly [number, number] {
+  const [h, w] = x.shape.slice(1) as [number, number];
+  return [
+    Math.floor((h + p.top + p.bottom - kernel[0]) / stride[0]) + 1,
+    Math.floor((w + p.left + p.right - kernel[1]) / stride[1]) + 1,
+  ];
 }
 
-/** Below this many input channels the innermost dimension is too short to be worth the detour. */
-const fewChannels = 8;
+export function convolution(graph: Graph, op: ConvOp, x: Value, weight: Value, bias?: Value): Convolution {
+  const [channels, , , n] = x.shape as [number, number, number, number];
+  const { kernel, stride, padding: p, outChannels } = op;
+  const [oh, ow] = outputSize(op, x);
+  const depth = channels * kernel[0] * kernel[1];
+  const flat = graph.reshape(weight, [outChannels, depth]);
+  const shape = [outChannels, oh, ow, n];
+  const pointwise = kernel.join() === '1,1' && stride.join() === '1,1' && p.top + p.left + p.bottom + p.right === 0;
+  if (pointwise || depth * oh * ow * n * 4 <= keptColumnsBytes) {
+    const columns = pointwise
+      ? graph.reshape(x, [channels, oh * ow * n])
+      : unfold(graph, op, padded(graph, op, x), oh, ow);
+    const product = graph.gemm(flat, columns, { bias: bias && graph.reshape(bias, [outChannels, 1]) });
+    return {
+      y: graph.reshape(product, shape),
+      weightGradient: (dy) => {
+        const gradients = graph.reshape(dy, [outChannels, oh * ow * n]);
+        // The right-hand factor is repacked, so it is better the smaller one.
+        if (outChannels < depth) return graph.transpose(graph.matmulTransposed(columns, gradients, 'b'), [1, 0]);
+        return graph.gemm(gradients, columns, { transB: true });
+      },
+      inputGradient: (dy) => inputGradient(graph, op, x, weight, dy),
+    };
+  }
+  const volume = graph.reshape(x, [1, ...x.shape]);
+  const kernels = graph.reshape(weight, [...weight.shape, 1]);
+  const y = graph.node('Conv', bias ? [volume, kernels, bias] : [volume, kernels], [1, ...shape], {
+    attributes: {
+      kernel_shape: [...kernel, 1],
+      strides: [...stride, 1],
+      pads: [p.top, p.left, 0, p.bottom, p.right, 0],
+    },
+  });
+  return {
+    y: graph.reshape(y, shape),
+    weightGradient: (dy) => blockedWeightGradient(graph, op, x, dy, depth),
+    inputGradient: (dy) => inputGradient(graph, op, x, weight, dy),
+  };
+}
+
+const padded = (graph: Graph, { padding: p }: ConvOp, x: Value): Value =>
+  graph.pad(x, [1, 2], [p.top, p.left], [p.bottom, p.right]);
+
+/** The patches of a padded image as columns: [in × kernel height × kernel width, rows × columns × batch]. */
+function unfold(graph: Graph, { kernel, stride }: ConvOp, image: Value, rows: number, columns: number): Value {
+  const [channels, h, w, n] = image.shape as [number, number, number, number];
+  const pixels: number[] = [];
+  for (let a = 0; a < kernel[0]; a++) {
+    for (let b = 0; b < kernel[1]; b++) {
+      for (let i = 0; i < rows; i++) {
+        for (let j = 0; j < columns; j++) pixels.push((i * stride[0] + a) * w + j * stride[1] + b);
+      }
+    }
+  }
+  const patches = graph.gather(graph.reshape(image, [channels, h * w, n]), pixels, 1);
+  return graph.reshape(patches, [channels * kernel[0] * kernel[1], rows * columns * n]);
+}
+
+/** dy · columnsᵀ, a block of output rows at a time, so that the columns stay in the cache. */
+function blockedWeightGradient(graph: Graph, op: ConvOp, x: Value, dy: Value, depth: number): Value {
+  const [outChannels, oh, ow, n] = dy.shape as [number, number, number, number];
+  const image = padded(graph, op, x);
+  const blocks = Math.min(oh, Math.ceil((4 * depth * oh * ow * n) / columnBlockBytes));
+  const rows = Math.ceil(oh / blocks);
+  let sum: Value | undefined;
+  for (let start = 0; start < oh; start += rows) {
+    const count = Math.min(rows, oh - start);
+    const top = start * op.stride[0];
+    const strip = graph.slice(image, [1], [top], [top + (count - 1) * op.stride[0] + op.kernel[0]]);
+    const gradients = graph.reshape(graph.slice(dy, [1], [start], [start + count]), [outChannels, count * ow * n]);
+    sum = graph.gemm(gradients, unfold(graph, op, strip, count, ow), { transB: true, bias: sum });
+  }
+  return sum!;
+}
+
+/** What one axis of the input's gradient is made of: see {@link inputGradient}. */
+interface Phase {
+  /** Kernel positions that reach these pixels, last first. */
+  readonly taps: readonly number[];
+  /** Padding of dy, negative where its first or last rows reach no pixel of the phase. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Pixel phase + stride · i of the input meets the kernel positions t with t ≡ phase + pad (mod stride), in output
+ * i + (phase + pad - t) / stride: for each phase a convolution of stride 1.
+ */
+function phasesOf(inputs: number, outputs: number, kernel: number, stride: number, pad: number): Phase[] {
+  const length = Math.ceil(inputs / stride);
+  return Array.from({ length: stride }, (_, phase) => {
+    const first = (phase + pad) % stride;
+    const taps: number[] = [];
+    for (let t = first; t < kernel; t += stride) taps.unshift(t);
+    const shift = (phase + pad - first) / stride;
+    return { taps, begin: taps.length - 1 - shift, end: length + shift - outputs };
+  });
+}
+
+/** Up to so many input channels × kernel rows the input's gradient is folded. */
+const fewRows = 64;
+
+/**
+ * Gradient for the input of a convolution with few input channels and stride 1. Unfolding dy for every kernel position
+ * would cost more than the product with so few rows; so the product is taken for each kernel row by itself, unfolding the
+ * kernel's columns only, and the results are added, each a row further down: written with one row more than they are
+ * shifted over and read with that row less, they lie one above the other.
+ */
+function foldedInputGradient(graph: Graph, op: ConvOp, x: Value, weight: Value, dy: Value): Value {
+  const [channels, h, w, n] = x.shape as [number, number, number, number];
+  const [outChannels, oh] = dy.shape as [number, number];
+  const { kernel, padding: p } = op;
+  const [kh, kw] = kernel;
+  const backwards = Array.from({ length: kh * kw }, (_, i) => i - (i % kw) + kw - 1 - (i % kw));
+  const flat = graph.gather(graph.reshape(weight, [outChannels, channels, kh * kw]), backwards, 2);
+  const turned = graph.transpose(graph.reshape(flat, [outChannels, channels, kh, kw]), [1, 2, 0, 3]);
+  const [left, right] = [kw - 1 - p.left, kw - 1 - p.right];
+  const part = graph.pad(dy, [2], [Math.min(left, 0)], [Math.min(right, 0)]);
+  const byRow = graph.node(
+    'Conv',
+    [graph.reshape(part, [1, ...part.shape]), graph.reshape(turned, [channels * kh, outChannels, 1, kw, 1])],
+    [1, channels * kh, oh, w, n],
+    { attributes: { kernel_shape: [1, kw, 1], pads: [0, Math.max(left, 0), 0, 0, Math.max(right, 0), 0] } },
+  );
+  const height = oh + kh - 1;
+  const spaced = graph.pad(graph.reshape(byRow, [channels * kh, oh, w * n]), [1], [0], [kh]);
+  const shifted = graph.slice(graph.reshape(spaced, [channels, kh * (height + 1), w * n]), [1], [0], [kh * height]);
+  const sum = graph.reduce('ReduceSum', graph.reshape(shifted, [channels, kh, height * w * n]), [1]);
+  return graph.slice(graph.reshape(sum, [channels, height, w, n]), [1], [p.top], [p.top + h]);
+}
+
+/**
+ * Gradient for the input: one convolution of dy with a part of the rotated kernel for each residue of the pixel's place
+ * modulo the stride, woven together. No product with a zero is computed, whatever the stride.
+ */
+function inputGradient(graph: Graph, op: ConvOp, x: Value, weight: Value, dy: Value): Value {
+  if (op.stride.join() === '1,1' && x.shape[0]! * op.kernel[0] <= fewRows) {
+    return foldedInputGradient(graph, op, x, weight, dy);
+  }
+  const [channels, h, w, n] = x.shape as [number, number, number, number];
+  const [outChannels, oh, ow] = dy.shape as [number, number, number];
+  const { stride, kernel, padding: p } = op;
+  const vertical = phasesOf(h, oh, kernel[0], stride[0], p.top);
+  const horizontal = phasesOf(w, ow, kernel[1], stride[1], p.left);
+  const [height, width] = [Math.ceil(h / stride[0]), Math.ceil(w / stride[1])];
+  const flat = graph.reshape(weight, [outChannels, channels, kernel[0] * kernel[1]]);
+  const parts = vertical.map((v) =>
+    horizontal.map((u) => {
+      const shape = [channels, height, width, n];
+      const area = v.taps.length * u.taps.length;
+      if (area === 0) return undefined;
+      if (area === 1) {
+        // One kernel position is a matrix product; ONNX Runtime transposes the weight on the way.
+        const position = v.taps[0]! * kernel[1] + u.taps[0]!;
+        const slice = area === flat.shape[2] ? flat : graph.gather(flat, [position], 2);
+        const moved = graph.pad(dy, [1, 2], [v.begin, u.begin], [v.end, u.end]);
+        const matrix = graph.reshape(moved, [outChannels, height * width * n]);
+        return graph.reshape(
+          graph.gemm(graph.reshape(slice, [outChannels, channels]), matrix, { transA: true }),
+          shape,
+        );
+      }
+      const positions = v.taps.flatMap((a) => u.taps.map((b) => a * kernel[1] + b));
+      const turned = graph.transpose(graph.gather(flat, positions, 2), [1, 0, 2]);
+      const clip = (pads: number) => Math.min(pads, 0);
+      const [top, left, bottom, right] = [v.begin, u.begin, v.end, u.end];
+      const part = graph.pad(dy, [1, 2], [clip(top), clip(left)], [clip(bottom), clip(right)]);
+      const y = graph.node(
+        'Conv',
+        [
+          graph.reshape(part, [1, ...part.shape]),
+          graph.reshape(turned, [channels, outChannels, v.taps.length, u.taps.length, 1]),
+        ],
+        [1, ...shape],
+        {
+          attributes: {
+            kernel_shape: [v.taps.length, u.taps.length, 1],
+            pads: [Math.max(top, 0), Math.max(left, 0), 0, Math.max(bottom, 0), Math.max(right, 0), 0],
+          },
+        },
+      );
+      return graph.reshape(y, shape);
+    }),
+  );
+  return graph.slice(weave(graph, parts, [channels, height, width, n]), [1, 2], [0, 0], [h, w]);
+}
+
+/**
+ * Interleaves images: pixel (i, j) of parts[a][b] goes to (i · rows of parts + a, j · columns of parts + b).
+ * A missing part stands for zeros; `shape` is that of one part.
+ */
+export function weave(
+  graph: Graph,
+  parts: readonly (readonly (Value | undefined)[])[],
+  shape: readonly number[],
+): Value {
+  const [channels, h, w, n] = shape as [number, number, number, number];
+  const [sh, sw] = [parts.length, parts[0]!.length];
+  const woven = [channels, h * sh, w * sw, n];
+  const present = parts.flat().filter((part) => part !== undefined);
+  if (present.length === 1 && parts[0]![0]) {
+    const alone = graph.reshape(present[0]!, [channels, h, 1, w, 1, n]);
+    return graph.reshape(graph.pad(alone, [2, 4], [0, 0], [sh - 1, sw - 1]), woven);
+  }
+  const zeros = () => graph.mul(graph.reshape(present[0]!, [channels, h, w, 1, n]), graph.scalar(0));
+  const rows = parts.map((row) => {
+    const columns = row.map((part) => (part ? graph.reshape(part, [channels, h, w, 1, n]) : zeros()));
+    return graph.reshape(graph.concat(columns, 3), [channels, h, 1, w * sw, n]);
+  });
+  return graph.reshape(graph.concat(rows, 2), woven);
+}

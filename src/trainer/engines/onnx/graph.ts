@@ -22,6 +22,8 @@ export class Graph {
   private readonly inputs: Value[] = [];
   private readonly outputs: Value[] = [];
   private counter = 0;
+  /** What each reshaped value is a view of. */
+  private readonly sources = new Map<Value, Value>();
 
   constructor(private readonly name: string) {}
 
@@ -90,9 +92,13 @@ export class Graph {
     return found;
   }
 
+  /** The same values in another shape. A view of a view is one of what lies behind both. */
   reshape(x: Value, shape: readonly number[]): Value {
-    if (x.shape.join() === shape.join()) return x;
-    return this.node('Reshape', [x, this.integers(shape)], shape, { type: x.type });
+    const source = this.sources.get(x) ?? x;
+    if (source.shape.join() === shape.join()) return source;
+    const view = this.node('Reshape', [source, this.integers(shape)], shape, { type: x.type });
+    this.sources.set(view, source);
+    return view;
   }
 
   transpose(x: Value, order: readonly number[]): Value {
@@ -115,15 +121,36 @@ export class Graph {
     return this.node('Slice', [x, s, e, a, t], shape, { type: x.type });
   }
 
-  /** Pads with a constant; `pads` holds begin and end of each of the last two axes: [top, left, bottom, right]. */
-  padImage(x: Value, pads: readonly [number, number, number, number], value = 0): Value {
-    if (pads.every((n) => n === 0)) return x;
-    const [top, left, bottom, right] = pads;
-    const outer = x.shape.slice(0, -2);
-    const [h, w] = x.shape.slice(-2) as [number, number];
-    const zeros = outer.map(() => 0);
-    const all = this.integers([...zeros, top, left, ...zeros, bottom, right]);
-    return this.node('Pad', [x, all, this.scalar(value)], [...outer, h + top + bottom, w + left + right]);
+  /** Adds `begin` and `end` elements of one value to the given axes; negative counts take elements away. */
+  pad(x: Value, axes: readonly number[], begin: readonly number[], end: readonly number[], value = 0): Value {
+    x = this.slice(
+      x,
+      axes,
+      begin.map((n) => Math.max(-n, 0)),
+      axes.map((axis, i) => x.shape[axis]! - Math.max(-end[i]!, 0)),
+    );
+    if ([...begin, ...end].every((n) => n <= 0)) return x;
+    const before = x.shape.map(() => 0);
+    const after = x.shape.map(() => 0);
+    axes.forEach((axis, i) => {
+      before[axis] = Math.max(begin[i]!, 0);
+      after[axis] = Math.max(end[i]!, 0);
+    });
+    const shape = x.shape.map((n, axis) => before[axis]! + n + after[axis]!);
+    return this.node('Pad', [x, this.integers([...before, ...after]), this.scalar(value)], shape);
+  }
+
+  /** Repeats along axes of length 1. */
+  expand(x: Value, shape: readonly number[]): Value {
+    if (shape.join() === x.shape.join()) return x;
+    return this.node('Expand', [x, this.integers(shape)], shape);
+  }
+
+  /** Slices of `x` along an axis, by constant indices. */
+  gather(x: Value, indices: readonly number[], axis: number): Value {
+    const shape = x.shape.map((n, i) => (i === axis ? indices.length : n));
+    const list = this.constant('int32', new Uint8Array(Int32Array.from(indices).buffer), [indices.length]);
+    return this.node('Gather', [x, list], shape, { attributes: { axis }, type: x.type });
   }
 
   /** Element by element with NumPy's broadcasting. */
@@ -138,8 +165,13 @@ export class Graph {
   sub = (a: Value, b: Value): Value => this.binary('Sub', a, b);
   mul = (a: Value, b: Value): Value => this.binary('Mul', a, b);
 
-  unary(op: string, x: Value): Value {
-    return this.node(op, [x], x.shape);
+  /**
+   * Element by element. Of a view it is computed on what lies behind, where ONNX Runtime can fuse it with the operator
+   * that gave it; the view is then taken of the result.
+   */
+  unary(op: string, x: Value, attributes: Readonly<Record<string, Attribute>> = {}): Value {
+    const source = this.sources.get(x) ?? x;
+    return this.reshape(this.node(op, [source], source.shape, { attributes }), x.shape);
   }
 
   /** ReduceSum, ReduceMean, ReduceMax … over some axes, which are dropped. */
@@ -161,6 +193,18 @@ export class Graph {
     return this.node('MatMul', [a, b], [...outer, a.shape.at(-2)!, b.shape.at(-1)!]);
   }
 
+  /**
+   * a · bᵀ, or aᵀ · b, for stacks of matrices of equal outer axes. A Transpose of the result stays one: after a Gemm, ONNX
+   * Runtime would swap the factors to be rid of it.
+   */
+  matmulTransposed(a: Value, b: Value, which: 'a' | 'b'): Value {
+    const [m, n] = which === 'a' ? [a.shape.at(-1)!, b.shape.at(-1)!] : [a.shape.at(-2)!, b.shape.at(-2)!];
+    return this.node('FusedMatMul', [a, b], [...a.shape.slice(0, -2), m, n], {
+      attributes: which === 'a' ? { transA: 1 } : { transB: 1 },
+      domain: 'com.microsoft',
+    });
+  }
+
   /** a · b (+ c) for matrices, either of them transposed first. */
   gemm(a: Value, b: Value, options: { transA?: boolean; transB?: boolean; bias?: Value } = {}): Value {
     const { transA = false, transB = false, bias } = options;
@@ -169,9 +213,16 @@ export class Graph {
     return this.node('Gemm', bias ? [a, b, bias] : [a, b], shape, { attributes });
   }
 
-  /** The finished model as ONNX bytes. */
+  /** The finished model as ONNX bytes, without the nodes that no output needs. */
   encode(): Uint8Array {
-    const { name, nodes, inputs, outputs } = this;
-    return encodeModel({ name, nodes, inputs, outputs, constants: [...this.constants.values()], opsets });
+    const { name, inputs, outputs } = this;
+    const needed = new Set(outputs.map((value) => value.name));
+    const nodes = this.nodes.toReversed().filter((spec) => {
+      if (!spec.outputs.some((output) => needed.has(output))) return false;
+      spec.inputs.forEach((input) => needed.add(input));
+      return true;
+    });
+    const constants = [...this.constants.values()].filter((constant) => needed.has(constant.name));
+    return encodeModel({ name, nodes: nodes.reverse(), inputs, outputs, constants, opsets });
   }
 }

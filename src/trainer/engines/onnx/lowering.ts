@@ -1,10 +1,14 @@
 /**
  * Lowers a network to ONNX graphs: one for a training pass (forward and backward, gradients as outputs) and one for
  * evaluation. model.ts calls it once per batch size and runs what comes out.
+ *
+ * Inside, the batch is the innermost dimension: images are [channels, height, width, batch], features [features, batch].
+ * What a layer does to a channel is then done to one contiguous row, linear layers multiply by their weight as it lies in
+ * memory, and flattening is free.
  */
 import { elements, Network, Node } from '../../../networks/network';
 import { LossName } from '../engine';
-import { convolution, inputGradient, weightGradient } from './convolution';
+import { convolution } from './convolution';
 import { Graph, Value } from './graph';
 import { adaptiveAvgPool, avgPool, Differentiable, maxPool } from './pooling';
 
@@ -21,8 +25,8 @@ export interface TrainingGraph {
   readonly masks: readonly { readonly name: string; readonly node: Node }[];
   /** [size, outputs]. */
   readonly logits: string;
-  /** In the order of Network.parameters, in their shapes. */
-  readonly gradients: readonly string[];
+  /** In the order of Network.parameters; as many values as they have, in shapes of the graph's own. */
+  readonly gradients: readonly { readonly name: string; readonly shape: readonly number[] }[];
   /** Per relu node, joined: the largest output of each channel over the batch. Absent without a relu. */
   readonly peaks?: string;
   /** Per batch norm node, joined: mean and biased variance of each channel over the batch. Absent without one. */
@@ -49,23 +53,39 @@ export function evaluationGraph(network: Network, size: number): EvaluationGraph
     const [x] = inputs as [Value];
     const parameter = (role: string) => parameters.get(`${node.name}.${role}`);
     const { op } = node;
-    if (op.kind === 'input') values.push(graph.input('images', [size, ...node.shape]));
+    if (op.kind === 'input') values.push(batchInnermost(graph, graph.input('images', [size, ...node.shape])));
     else if (op.kind === 'batchNorm') {
-      const [mean, variance] = [buffers.get(`${node.name}.running_mean`), buffers.get(`${node.name}.running_var`)];
-      values.push(
-        graph.node('BatchNormalization', [x, parameter('weight'), parameter('bias'), mean, variance], x.shape, {
-          attributes: { epsilon: { float: op.eps } },
-        }),
-      );
+      const [mean, variance] = [buffers.get(`${node.name}.running_mean`)!, buffers.get(`${node.name}.running_var`)!];
+      const root = graph.unary('Sqrt', graph.add(variance, graph.scalar(op.eps)));
+      const scale = graph.binary('Div', parameter('weight')!, root);
+      values.push(perChannel(graph, x, scale, graph.sub(parameter('bias')!, graph.mul(mean, scale))));
     } else if (op.kind === 'dropout') values.push(x);
     else values.push(forward(graph, node, inputs, parameter).y);
   }
-  const logits = graph.output(values.at(-1)!);
+  const logits = graph.output(graph.transpose(values.at(-1)!, [1, 0]));
   return { model: graph.encode(), images: 'images', logits: logits.name };
 }
 
 function parameterInputs(graph: Graph, network: Network): Map<string, Value> {
   return new Map(network.parameters.map((p) => [p.name, graph.input(p.name, p.shape)] as const));
+}
+
+/** [batch, …] to […, batch]. */
+function batchInnermost(graph: Graph, x: Value): Value {
+  const [n, ...rest] = x.shape as [number, ...number[]];
+  return graph.reshape(graph.transpose(graph.reshape(x, [n, elements(rest)]), [1, 0]), [...rest, n]);
+}
+
+/** x · scale + shift (+ addend), channel by channel, in one pass: a convolution of kernel size 1 in as many groups. */
+function perChannel(graph: Graph, x: Value, scale: Value, shift: Value, addend?: Value): Value {
+  const channels = x.shape[0]!;
+  const rows = [1, channels, elements(x.shape.slice(1))];
+  const inputs = [graph.reshape(x, rows), graph.reshape(scale, [channels, 1, 1]), graph.reshape(shift, [channels])];
+  const attributes = { group: channels, kernel_shape: [1] };
+  const y = addend
+    ? graph.node('FusedConv', [...inputs, graph.reshape(addend, rows)], rows, { attributes, domain: 'com.microsoft' })
+    : graph.node('Conv', inputs, rows, { attributes });
+  return graph.reshape(y, x.shape);
 }
 
 type Parameters = (role: 'weight' | 'bias') => Value | undefined;
@@ -93,24 +113,25 @@ function forward(graph: Graph, node: Node, inputs: readonly Value[], parameter: 
   const size = node.shape.slice(1) as unknown as readonly [number, number];
   switch (op.kind) {
     case 'conv': {
-      const weight = parameter('weight')!;
+      const { y, weightGradient, inputGradient } = convolution(graph, op, x, parameter('weight')!, parameter('bias'));
       return {
-        y: convolution(graph, op, x, weight, parameter('bias')),
+        y,
         backward: (dy, needsInput) => ({
-          weight: weightGradient(graph, op, x, weight, dy),
-          bias: op.bias ? graph.reduce('ReduceSum', dy, [0, 2, 3]) : undefined,
-          inputs: needsInput ? [inputGradient(graph, op, x, weight, dy)] : undefined,
+          weight: weightGradient(dy),
+          bias: op.bias ? rowSums(graph, dy) : undefined,
+          inputs: needsInput ? [inputGradient(dy)] : undefined,
         }),
       };
     }
     case 'linear': {
       const weight = parameter('weight')!;
+      const bias = op.bias ? graph.reshape(parameter('bias')!, [op.outFeatures, 1]) : undefined;
       return {
-        y: graph.gemm(x, weight, { transB: true, bias: parameter('bias') }),
+        y: graph.gemm(weight, x, { bias }),
         backward: (dy, needsInput) => ({
-          weight: graph.gemm(dy, x, { transA: true }),
-          bias: op.bias ? graph.reduce('ReduceSum', dy, [0]) : undefined,
-          inputs: needsInput ? [graph.gemm(dy, weight)] : undefined,
+          weight: graph.gemm(dy, x, { transB: true }),
+          bias: op.bias ? rowSums(graph, dy) : undefined,
+          inputs: needsInput ? [graph.gemm(weight, dy, { transA: true })] : undefined,
         }),
       };
     }
@@ -126,7 +147,7 @@ function forward(graph: Graph, node: Node, inputs: readonly Value[], parameter: 
       return pooled(adaptiveAvgPool(graph, op, x));
     case 'flatten':
       return pooled({
-        y: graph.reshape(x, [x.shape[0]!, elements(x.shape.slice(1))]),
+        y: graph.reshape(x, [elements(x.shape.slice(0, -1)), x.shape.at(-1)!]),
         backward: (dy) => graph.reshape(dy, x.shape),
       });
     case 'add':
@@ -136,11 +157,18 @@ function forward(graph: Graph, node: Node, inputs: readonly Value[], parameter: 
   }
 }
 
-/** dy where y > 0, else 0. y · 3e38 is at least 1 for every normal y > 0; a Where costs twice as much. */
+/** dy where y > 0, else 0. 3e38 · y is at least 1 for every normal y > 0; a comparison and Where take longer. */
 function reluBackward(graph: Graph, y: Value, dy: Value): Value {
-  const open = graph.binary('Min', graph.mul(y, graph.scalar(3e38)), graph.scalar(1));
+  const open = graph.unary('HardSigmoid', y, { alpha: { float: 3e38 }, beta: { float: 0 } });
   return graph.mul(dy, open);
 }
+
+/** A channel or feature in each row. */
+function rowsOf(graph: Graph, x: Value): Value {
+  return graph.reshape(x, [x.shape[0]!, elements(x.shape.slice(1))]);
+}
+
+const rowSums = (graph: Graph, x: Value): Value => graph.reduce('ReduceSum', rowsOf(graph, x), [1]);
 
 class TrainingLowering {
   private readonly graph: Graph;
@@ -176,13 +204,14 @@ class TrainingLowering {
 
     const targets = graph.input('targets', [size, network.outputs]);
     const scale = graph.input('scale', [1]);
-    const logits = steps.at(-1)!.y;
+    const logits = graph.transpose(steps.at(-1)!.y, [1, 0]);
     const probabilities =
       this.loss === 'bce_with_logits'
         ? graph.unary('Sigmoid', logits)
         : graph.node('Softmax', [logits], logits.shape, { attributes: { axis: 1 } });
     const gradientOf = new Map<number, Value>();
-    gradientOf.set(network.nodes.length - 1, graph.mul(graph.sub(probabilities, targets), scale));
+    const dLogits = graph.mul(graph.sub(probabilities, targets), scale);
+    gradientOf.set(network.nodes.length - 1, graph.transpose(dLogits, [1, 0]));
     const gradients = new Map<string, Value>();
     for (let index = network.nodes.length - 1; index > 0; index--) {
       const node = network.nodes[index]!;
@@ -205,7 +234,7 @@ class TrainingLowering {
     const joined = (values: readonly Value[]) => (values.length > 0 ? output(graph.concat(values, 0)) : undefined);
     const names = {
       logits: output(logits),
-      gradients: network.parameters.map((p) => output(gradients.get(p.name)!)),
+      gradients: network.parameters.map((p) => graph.output(gradients.get(p.name)!)),
       peaks: joined(this.peaks),
       statistics: joined(this.statistics),
     };
@@ -225,19 +254,19 @@ class TrainingLowering {
     const parameter: Parameters = (role) => this.parameters.get(`${node.name}.${role}`);
     const [x] = inputs as [Value];
     if (op.kind === 'input') {
-      return { y: graph.input('images', [this.size, ...node.shape]), backward: () => ({}) };
+      return { y: batchInnermost(graph, graph.input('images', [this.size, ...node.shape])), backward: () => ({}) };
     }
     if (op.kind === 'batchNorm') return this.batchNorm(x, op.eps, parameter);
     if (op.kind === 'dropout') {
       if (op.p === 0) return { y: x, backward: (dy) => ({ inputs: [dy] }) };
-      const mask = graph.input(`mask_${op.ordinal}`, x.shape);
-      this.masks.push({ name: mask.name, node });
+      const given = graph.input(`mask_${op.ordinal}`, [this.size, ...node.shape]);
+      const mask = batchInnermost(graph, given);
+      this.masks.push({ name: given.name, node });
       return { y: graph.mul(x, mask), backward: (dy) => ({ inputs: [graph.mul(dy, mask)] }) };
     }
     const result = forward(graph, node, inputs, parameter);
     if (op.kind === 'relu') {
-      const channels = result.y.shape.map((_, axis) => axis).filter((axis) => axis !== 1);
-      this.peaks.push(graph.reduce('ReduceMax', result.y, channels));
+      this.peaks.push(graph.reduce('ReduceMax', rowsOf(graph, result.y), [1]));
     }
     return result;
   }
@@ -245,31 +274,28 @@ class TrainingLowering {
   /** Normalises with the batch's own statistics (Ioffe & Szegedy 2015). */
   private batchNorm(x: Value, eps: number, parameter: Parameters): Forward {
     const { graph } = this;
-    const [n, channels, h, w] = x.shape as [number, number, number, number];
-    const count = n * h * w;
-    const perChannel = (value: Value) => graph.reshape(value, [channels, 1, 1]);
-    const weight = perChannel(parameter('weight')!);
-    const mean = graph.reduce('ReduceMean', x, [0, 2, 3]);
-    const centred = graph.sub(x, perChannel(mean));
-    const variance = graph.reduce('ReduceMean', graph.mul(centred, centred), [0, 2, 3]);
+    const rows = rowsOf(graph, x);
+    const [channels, count] = rows.shape as [number, number];
+    const mean = graph.reduce('ReduceMean', rows, [1]);
+    const centred = graph.sub(rows, graph.reshape(mean, [channels, 1]));
+    const variance = graph.reduce('ReduceMean', graph.mul(centred, centred), [1]);
     this.statistics.push(mean, variance);
-    const root = graph.unary('Sqrt', graph.add(variance, graph.scalar(eps)));
-    const inverse = perChannel(graph.unary('Reciprocal', root));
-    const normal = graph.mul(centred, inverse);
+    const inverse = graph.unary('Reciprocal', graph.unary('Sqrt', graph.add(variance, graph.scalar(eps))));
+    const scale = graph.mul(parameter('weight')!, inverse);
     return {
-      y: graph.add(graph.mul(normal, weight), perChannel(parameter('bias')!)),
+      y: graph.reshape(perChannel(graph, centred, scale, parameter('bias')!), x.shape),
+      // With z = centred · inverse: dx = scale · (dy - mean(dy) - z · mean(dy · z)).
       backward: (dy) => {
-        const sum = graph.reduce('ReduceSum', dy, [0, 2, 3]);
-        const dot = graph.reduce('ReduceSum', graph.mul(dy, normal), [0, 2, 3]);
-        const share = graph.scalar(1 / count);
-        const common = graph.add(
-          graph.mul(normal, perChannel(graph.mul(dot, share))),
-          perChannel(graph.mul(sum, share)),
-        );
+        const gradient = rowsOf(graph, dy);
+        const sum = graph.reduce('ReduceSum', gradient, [1]);
+        const dot = graph.mul(graph.reduce('ReduceSum', graph.mul(gradient, centred), [1]), inverse);
+        const share = graph.mul(scale, graph.scalar(-1 / count));
+        const common = perChannel(graph, centred, graph.mul(share, graph.mul(dot, inverse)), graph.mul(share, sum));
+        const zeros = graph.floats(new Float32Array(channels));
         return {
           weight: dot,
           bias: sum,
-          inputs: [graph.mul(graph.sub(dy, common), graph.mul(weight, inverse))],
+          inputs: [graph.reshape(perChannel(graph, gradient, scale, zeros, common), x.shape)],
         };
       },
     };

@@ -215,8 +215,7 @@ export class OnnxModel implements Model {
   /** The first pass of a step writes the gradients, later ones beside them, to be added. */
   private fetchesOf({ graph, fetches }: TrainingSession, first: boolean): Record<string, Ort.Tensor> {
     const into = first ? this.memory.gradients : this.memory.partial;
-    const { parameters } = this.network;
-    graph.gradients.forEach((name, k) => (fetches[name] = this.tensor(into[k]!, parameters[k]!.shape)));
+    graph.gradients.forEach(({ name, shape }, k) => (fetches[name] = this.tensor(into[k]!, shape)));
     return fetches;
   }
 

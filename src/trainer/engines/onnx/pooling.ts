@@ -1,5 +1,6 @@
-/** Pooling forward and backward as ONNX operators, over images [batch, channels, height, width]. lowering.ts calls. */
+/** Pooling forward and backward as ONNX operators, over images [channels, height, width, batch]. lowering.ts calls. */
 import { Op } from '../../../networks/network';
+import { weave } from './convolution';
 import { Graph, Value } from './graph';
 
 type OpOf<Kind extends Op['kind']> = Extract<Op, { kind: Kind }>;
@@ -10,30 +11,78 @@ export interface Differentiable {
   readonly backward: (dy: Value) => Value;
 }
 
+/** Below every finite number that a network computes; minus infinity would make the difference to itself NaN. */
+const lowest = -3e38;
+
 export function maxPool(graph: Graph, op: OpOf<'maxPool'>, x: Value, size: readonly [number, number]): Differentiable {
-  const { padding: p } = op;
-  const attributes = { kernel_shape: op.kernel, strides: op.stride, pads: [p.top, p.left, p.bottom, p.right] };
-  const shape = [...x.shape.slice(0, 2), ...size];
-  const [y, indices] = graph.nodeOf('MaxPool', [x], [{ shape }, { shape, type: 'int64' }], attributes) as [
-    Value,
-    Value,
-  ];
-  return {
-    y,
-    // The index is that of the first largest value of a window in the flattened x: where PyTorch's gradient goes too.
-    backward: (dy) => {
-      const count = x.shape.reduce((product, n) => product * n, 1);
-      const zeros = graph.node('ConstantOfShape', [graph.integers([count])], [count]);
-      const outputs = shape.reduce((product, n) => product * n, 1);
-      const flat = graph.node(
-        'ScatterElements',
-        [zeros, graph.reshape(indices, [outputs]), graph.reshape(dy, [outputs])],
-        [count],
-        { attributes: { axis: 0, reduction: 'add' } },
-      );
-      return graph.reshape(flat, x.shape);
+  const { padding: p, kernel, stride } = op;
+  const [channels, h, w, n] = x.shape as [number, number, number, number];
+  const shape = [channels, ...size, n];
+  const volume = graph.node('MaxPool', [graph.reshape(x, [1, ...x.shape])], [1, ...shape], {
+    attributes: {
+      kernel_shape: [...kernel, 1],
+      strides: [...stride, 1],
+      pads: [p.top, p.left, 0, p.bottom, p.right, 0],
     },
-  };
+  });
+  const y = graph.reshape(volume, shape);
+  return { y, backward: (dy) => maxPoolBackward(graph, op, x, y, dy, [h, w]) };
+}
+
+/**
+ * Window position by window position: where the input there equals the maximum it takes what is left of dy, so that the
+ * first of equal values gets all of it, as in PyTorch. ONNX Runtime's own indices cost several times as much.
+ */
+function maxPoolBackward(
+  graph: Graph,
+  { padding: p, kernel, stride }: OpOf<'maxPool'>,
+  x: Value,
+  y: Value,
+  dy: Value,
+  [h, w]: readonly [number, number],
+): Value {
+  const [channels, oh, ow, n] = y.shape as [number, number, number, number];
+  const image = graph.pad(x, [1, 2], [p.top, p.left], [p.bottom, p.right], lowest);
+  // Every padded pixel that a window reaches belongs to one cell of stride × stride pixels and one phase within it.
+  const reach = (outputs: number, axis: 0 | 1) =>
+    Math.ceil(((outputs - 1) * stride[axis] + kernel[axis]) / stride[axis]);
+  const cells = [reach(oh, 0), reach(ow, 1)] as const;
+  const contributions: Value[][][] = Array.from({ length: stride[0] }, () =>
+    Array.from({ length: stride[1] }, () => []),
+  );
+  let left = dy;
+  for (let a = 0; a < kernel[0]; a++) {
+    for (let b = 0; b < kernel[1]; b++) {
+      const last = a === kernel[0] - 1 && b === kernel[1] - 1;
+      let share = left;
+      if (!last) {
+        const there = graph.slice(
+          image,
+          [1, 2],
+          [a, b],
+          [a + (oh - 1) * stride[0] + 1, b + (ow - 1) * stride[1] + 1],
+          stride,
+        );
+        // 1 where the difference is 0, and 0 where it is negative, even by the smallest normal number.
+        const isMaximum = graph.unary('HardSigmoid', graph.sub(there, y), {
+          alpha: { float: 3e38 },
+          beta: { float: 1 },
+        });
+        share = graph.mul(left, isMaximum);
+        left = graph.sub(left, share);
+      }
+      const [down, right] = [Math.floor(a / stride[0]), Math.floor(b / stride[1])];
+      contributions[a % stride[0]]![b % stride[1]]!.push(
+        graph.pad(share, [1, 2], [down, right], [cells[0] - oh - down, cells[1] - ow - right]),
+      );
+    }
+  }
+  const parts = contributions.map((row) =>
+    row.map((values) => (values.length > 0 ? values.reduce((sum, value) => graph.add(sum, value)) : undefined)),
+  );
+  const woven = weave(graph, parts, [channels, ...cells, n]);
+  const [height, width] = woven.shape.slice(1) as [number, number];
+  return graph.pad(woven, [1, 2], [-p.top, -p.left], [h + p.top - height, w + p.left - width]);
 }
 
 /** Which inputs a row (or column) of the output averages, as a matrix [outputs, inputs]: the mean is separable. */
@@ -65,67 +114,72 @@ function adaptiveWindows(outputs: number, inputs: number): Averaging {
   });
 }
 
-function matrix(graph: Graph, rows: Averaging, transposed: boolean): Value {
-  const [n, m] = [rows.length, rows[0]!.length];
-  const values = new Float32Array(n * m);
-  rows.forEach((row, i) => row.forEach((v, j) => (values[transposed ? j * n + i : i * m + j] = v)));
-  return graph.floats(values, transposed ? [m, n] : [n, m]);
+/** Averages rows and columns, or spreads gradients back over them. */
+function average(graph: Graph, x: Value, rows: Averaging, columns: Averaging, backward: boolean): Value {
+  const [channels, h, w, n] = x.shape as [number, number, number, number];
+  const matrix = (averaging: Averaging) => {
+    const [m, k] = [averaging.length, averaging[0]!.length];
+    const values = new Float32Array(m * k);
+    averaging.forEach((row, i) => row.forEach((v, j) => (values[backward ? j * m + i : i * k + j] = v)));
+    return graph.floats(values, backward ? [k, m] : [m, k]);
+  };
+  const [down, across] = [matrix(rows), matrix(columns)];
+  const [oh, ow] = [down.shape[0]!, across.shape[0]!];
+  const tall = graph.matmul(down, graph.reshape(x, [channels, h, w * n]));
+  const both = graph.matmul(across, graph.reshape(tall, [channels * oh, w, n]));
+  return graph.reshape(both, [channels, oh, ow, n]);
 }
-
-const average = (graph: Graph, x: Value, rows: Averaging, columns: Averaging): Value =>
-  graph.matmul(matrix(graph, rows, false), graph.matmul(x, matrix(graph, columns, true)));
-
-const averageBackward = (graph: Graph, dy: Value, rows: Averaging, columns: Averaging): Value =>
-  graph.matmul(matrix(graph, rows, true), graph.matmul(dy, matrix(graph, columns, false)));
 
 export function avgPool(graph: Graph, op: OpOf<'avgPool'>, x: Value, size: readonly [number, number]): Differentiable {
   const { padding: p, kernel, stride } = op;
-  const [h, w] = x.shape.slice(2) as [number, number];
-  const shape = [...x.shape.slice(0, 2), ...size];
-  const y = graph.node('AveragePool', [x], shape, {
-    attributes: {
-      kernel_shape: kernel,
-      strides: stride,
-      pads: [p.top, p.left, p.bottom, p.right],
-      count_include_pad: Number(op.countIncludePad),
-    },
-  });
-  const tiled = kernel.join() === stride.join() && [p.top, p.left, p.bottom, p.right].every((n) => n === 0);
+  const [channels, h, w, n] = x.shape as [number, number, number, number];
+  const rows = windows(size[0], h, kernel[0], stride[0], p.top, op.countIncludePad);
+  const columns = windows(size[1], w, kernel[1], stride[1], p.left, op.countIncludePad);
+  const tiled = kernel.join() === stride.join() && [p.top, p.left, p.bottom, p.right].every((pad) => pad === 0);
+  if (!tiled) {
+    return {
+      y: average(graph, x, rows, columns, false),
+      backward: (dy) => average(graph, dy, rows, columns, true),
+    };
+  }
+  const area = kernel[0] * kernel[1];
+  // A convolution of every channel with one constant kernel; ONNX Runtime's AveragePool takes five times as long.
+  const y = graph.node(
+    'Conv',
+    [
+      graph.reshape(x, [channels, 1, h, w, n]),
+      graph.floats(new Float32Array(area).fill(1 / area), [1, 1, ...kernel, 1]),
+    ],
+    [channels, 1, ...size, n],
+    { attributes: { kernel_shape: [...kernel, 1], strides: [...stride, 1] } },
+  );
   return {
-    y,
+    y: graph.reshape(y, [channels, ...size, n]),
     backward: (dy) => {
-      if (tiled) {
-        const share = graph.mul(dy, graph.scalar(1 / (kernel[0] * kernel[1])));
-        const covered = [...x.shape.slice(0, 2), size[0] * kernel[0], size[1] * kernel[1]];
-        const grown = repeat(graph, share, covered);
-        return graph.padImage(grown, [0, 0, h - covered[2]!, w - covered[3]!]);
-      }
-      const rows = windows(size[0], h, kernel[0], stride[0], p.top, op.countIncludePad);
-      const columns = windows(size[1], w, kernel[1], stride[1], p.left, op.countIncludePad);
-      return averageBackward(graph, dy, rows, columns);
+      const share = graph.mul(dy, graph.scalar(1 / area));
+      const cells = graph.reshape(share, [channels, size[0], 1, size[1], 1, n]);
+      const grown = graph.expand(cells, [channels, size[0], kernel[0], size[1], kernel[1], n]);
+      const [covered, across] = [size[0] * kernel[0], size[1] * kernel[1]];
+      const image = graph.reshape(grown, [channels, covered, across, n]);
+      return graph.pad(image, [1, 2], [0, 0], [h - covered, w - across]);
     },
   };
 }
 
-/** Repeats every pixel to fill a whole multiple of the image's size. */
-export function repeat(graph: Graph, x: Value, shape: readonly number[]): Value {
-  if (shape.join() === x.shape.join()) return x;
-  return graph.node('Resize', [x, undefined, undefined, graph.integers(shape)], shape, {
-    attributes: { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
-  });
-}
-
 export function adaptiveAvgPool(graph: Graph, op: OpOf<'adaptiveAvgPool'>, x: Value): Differentiable {
-  const [h, w] = x.shape.slice(2) as [number, number];
-  const outer = x.shape.slice(0, 2);
+  const [channels, h, w, n] = x.shape as [number, number, number, number];
   const [oh, ow] = op.output;
   if (oh === h && ow === w) return { y: x, backward: (dy) => dy };
   if (oh === 1 && ow === 1) {
+    const mean = graph.reduce('ReduceMean', graph.reshape(x, [channels, h * w, n]), [1]);
     return {
-      y: graph.node('GlobalAveragePool', [x], [...outer, 1, 1]),
-      backward: (dy) => repeat(graph, graph.mul(dy, graph.scalar(1 / (h * w))), x.shape),
+      y: graph.reshape(mean, [channels, 1, 1, n]),
+      backward: (dy) => graph.expand(graph.mul(dy, graph.scalar(1 / (h * w))), x.shape),
     };
   }
   const [rows, columns] = [adaptiveWindows(oh, h), adaptiveWindows(ow, w)];
-  return { y: average(graph, x, rows, columns), backward: (dy) => averageBackward(graph, dy, rows, columns) };
+  return {
+    y: average(graph, x, rows, columns, false),
+    backward: (dy) => average(graph, dy, rows, columns, true),
+  };
 }
