@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { CodeServer, repository, startCodeServer } from './server';
-import { startBrowser, Workbench, WorkbenchOptions } from './workbench';
+import { panelOf, patient, startBrowser, Workbench, WorkbenchOptions } from './workbench';
 
 const trainLenet = 'ConvLab: Train LeNet-5 on MNIST';
 const experiment = 'LeNet-5 on MNIST';
@@ -12,7 +12,6 @@ const experiment = 'LeNet-5 on MNIST';
 const short = { 'convlab.preset': 'course', 'convlab.limit': 1280, 'convlab.epochs': 2 };
 /** Long enough to be stopped or reloaded in the middle, on one thread so that a fast machine does not finish first. */
 const long = { 'convlab.preset': 'course', 'convlab.limit': 12_800, 'convlab.epochs': 6, 'convlab.threads': 1 };
-const training = { timeout: 180_000 };
 
 let browser: Browser;
 beforeAll(async () => {
@@ -55,22 +54,6 @@ function onServer(options: Omit<Parameters<typeof startCodeServer>[0], 'extensio
   };
 }
 
-/** The panel of a run, by what its page says about itself. */
-function panel(window: Workbench) {
-  const page = window.webview();
-  const id = (name: string) => page.getByTestId(name);
-  return {
-    id,
-    page,
-    inState: (state: string) => page.locator(`[data-testid=state][data-state=${state}]`).waitFor(training),
-    epochsDrawn: async (least: number) => {
-      await expect
-        .poll(async () => Number(await id('chart').getAttribute('data-epochs')), { ...training, interval: 200 })
-        .toBeGreaterThanOrEqual(least);
-    },
-  };
-}
-
 const runsOf = (folder: string): string[] => {
   const runs = path.join(folder, '.convlab/runs');
   return fs.existsSync(runs)
@@ -100,8 +83,8 @@ describe('in English', () => {
     await window.treeItem(`${experiment}, not run yet`).waitFor();
 
     await window.run(trainLenet);
-    const { id, inState, epochsDrawn } = panel(window);
-    await window.treeItem(new RegExp(`^${experiment}, (starting|running)`)).waitFor(training);
+    const { id, inState, epochsDrawn } = panelOf(window);
+    await window.treeItem(new RegExp(`^${experiment}, (starting|running)`)).waitFor(patient);
     await epochsDrawn(1);
     await inState('finished');
     await epochsDrawn(2);
@@ -116,7 +99,7 @@ describe('in English', () => {
     // 40 steps leave chance (0.1) far behind; what full training reaches is measured elsewhere.
     expect(Number(shown)).toBeGreaterThan(0.5);
     await window.treeItem(`${experiment}, finished, ${shown}`).waitFor();
-    await expect.poll(() => window.notifications(), training).toContain(`${experiment}: test accuracy ${shown}`);
+    await expect.poll(() => window.notifications(), patient).toContain(`${experiment}: test accuracy ${shown}`);
   });
 
   test('a finished run opens from the tree and shows its figures', async () => {
@@ -129,7 +112,7 @@ describe('in English', () => {
     await item.press('ArrowRight');
     await window.treeItem(/course · finished/).click();
 
-    const { id, inState } = panel(window);
+    const { id, inState } = panelOf(window);
     await inState('finished');
     expect(await id('test-accuracy').innerText()).toBe(resultOf(run!).testAccuracy.toFixed(4));
     expect(await id('epoch-table').locator('tbody tr').count()).toBe(2);
@@ -156,7 +139,7 @@ describe('in English', () => {
     await window.pick('LeNet-5');
     await window.pick('MNIST');
     await window.pick('quick');
-    const { inState, id } = panel(window);
+    const { inState, id } = panelOf(window);
     await inState('finished');
     await id('tab-run').click();
     await expect.poll(() => id('run-facts').innerText()).toContain('quick');
@@ -167,7 +150,7 @@ describe('in English', () => {
     const window = await on.open({ folder });
     await window.openContainer('ConvLab');
     await window.run(trainLenet);
-    const { id, inState, epochsDrawn } = panel(window);
+    const { id, inState, epochsDrawn } = panelOf(window);
     await epochsDrawn(1);
     await id('stop').click();
     await inState('stopped');
@@ -189,10 +172,10 @@ describe('in English', () => {
     const folder = on.server.folder('reload', long);
     const window = await on.open({ folder });
     await window.run(trainLenet);
-    await panel(window).epochsDrawn(1);
+    await panelOf(window).epochsDrawn(1);
     await window.reload();
 
-    const { id, inState, epochsDrawn } = panel(window);
+    const { id, inState, epochsDrawn } = panelOf(window);
     await inState('finished');
     await epochsDrawn(long['convlab.epochs']);
     const [run, ...others] = runsOf(folder);
@@ -214,16 +197,13 @@ describe('in English', () => {
     await window.openContainer('ConvLab');
     await window.treeItem(`${experiment}, finished`).waitFor();
     await window.run(trainLenet);
-    await panel(window).inState('finished');
+    await panelOf(window).inState('finished');
     expect(runsOf(first)).toHaveLength(1);
     const item = window.treeItem(`${experiment}, finished`);
     await item.click();
     await item.press('ArrowRight');
     await expect
-      .poll(
-        async () => (await window.treeItems()).filter((name) => name.includes('course · finished')).length,
-        training,
-      )
+      .poll(async () => (await window.treeItems()).filter((name) => name.includes('course · finished')).length, patient)
       .toBe(2);
   });
 
@@ -232,10 +212,10 @@ describe('in English', () => {
     const folder = on.server.folder('failing', { ...short, 'convlab.mnistFolder': missing });
     const window = await on.open({ folder });
     await window.run(trainLenet);
-    const { id, inState } = panel(window);
+    const { id, inState } = panelOf(window);
     await inState('failed');
     expect(await id('error').innerText()).toContain(missing);
-    await expect.poll(async () => (await window.notifications()).join(), training).toContain(missing);
+    await expect.poll(async () => (await window.notifications()).join(), patient).toContain(missing);
   });
 });
 
@@ -247,7 +227,7 @@ describe('with no folder open', () => {
     await window.openContainer('ConvLab');
     await window.page.getByText('No folder is open, so runs are kept in ConvLab’s own storage.').waitFor();
     await window.run(trainLenet);
-    const { inState, id } = panel(window);
+    const { inState, id } = panelOf(window);
     await inState('finished');
     const runs = path.join(on.server.userData, 'User/globalStorage/convlab.convlab/runs');
     const [run] = fs
@@ -283,7 +263,7 @@ describe('in Traditional Chinese', () => {
     await window.openContainer('ConvLab');
     await window.treeItem(new RegExp(chinese('not run yet'))).waitFor();
     await window.run(`ConvLab: ${title}`);
-    const { id, inState } = panel(window);
+    const { id, inState } = panelOf(window);
     await inState('finished');
     expect(await id('state').innerText()).toBe(chinese('Finished, {epochs} epochs').replace('{epochs}', '2'));
     expect(await id('epoch-line').innerText()).toMatch(/輪次 \[2\/2\] 訓練損失: .*訓練準確率: .*驗證準確率: /);

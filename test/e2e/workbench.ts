@@ -44,7 +44,9 @@ export interface WorkbenchOptions {
 }
 
 /** How long things may take on a busy machine with two cores. */
-const patient = { timeout: 60_000 };
+export const patient = { timeout: 60_000 };
+/** How long a whole run of the tests may take there. */
+const training = { timeout: 180_000 };
 
 export class Workbench {
   /** Uncaught errors of the page and its webviews, and what their content security policies refused. */
@@ -179,6 +181,26 @@ export class Workbench {
   async close(): Promise<void> {
     await this.page.context().close();
   }
+}
+
+/** The panel of a run, by what its page says about itself. */
+export function panelOf(window: Workbench) {
+  const page = window.webview();
+  const id = (name: string) => page.getByTestId(name);
+  return {
+    id,
+    inState: (state: string, wait = training) => page.locator(`[data-testid=state][data-state=${state}]`).waitFor(wait),
+    /** Waits until the chart shows at least so many epochs. */
+    async epochsDrawn(least: number, wait = training): Promise<void> {
+      const deadline = Date.now() + wait.timeout;
+      for (;;) {
+        const drawn = Number(await id('chart').getAttribute('data-epochs'));
+        if (drawn >= least) return;
+        if (Date.now() > deadline) throw new Error(`The chart shows ${drawn} epochs, not ${least}.`);
+        await window.page.waitForTimeout(100);
+      }
+    },
+  };
 }
 
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
