@@ -83,20 +83,20 @@ export class Commands implements vscode.Disposable {
 
   /** @param target a run, an experiment of the tree, or nothing: the run that is being trained */
   private async stop(target: unknown): Promise<void> {
-    if (target instanceof Run) return target.stop();
-    if (isNode(target, 'run')) {
-      const { line } = target;
-      const run = this.live.find(line.folder);
-      if (run?.training) return run.stop();
-      const pid = lockHolder(line.folder);
-      if (pid === undefined) return;
-      throw new UserError(message('runBusy', { run: line.name, pid }), message('stopElsewhere'));
-    }
+    if (target instanceof Run) return this.stopRun(target);
+    if (isNode(target, 'run')) return this.stopRun(this.live.open(target.line.folder));
     const experiment = isNode(target, 'experiment') ? target.experiment : undefined;
     const training = this.live.training.filter((run) => !experiment || run.experiment.id === experiment.id);
     if (training.length === 0) return void vscode.window.showInformationMessage(t(message('nothingToStop')));
     const chosen = await pickTraining(training, t(message('pickRunToStop')));
     await chosen?.stop();
+  }
+
+  private async stopRun(run: Run): Promise<void> {
+    if (run.training) return run.stop();
+    // A lock may be left over from another machine on the same disk, so its process is not ours to signal.
+    const pid = run.folder === undefined ? undefined : lockHolder(run.folder);
+    if (pid !== undefined) throw new UserError(message('runBusy', { run: run.name, pid }), message('stopElsewhere'));
   }
 
   private async resume(target: unknown): Promise<void> {

@@ -61,11 +61,16 @@ export const errorSentence = (error: UserError): string => sentence(error.userMe
 /** Accuracies and losses, such as 0.9891. */
 export const figure = (value: number): string => value.toFixed(4);
 
-/** @param time ISO 8601 */
-export function dateTime(time: string): string {
+/**
+ * Date and time in few characters: the year only where it is another one.
+ * @param time ISO 8601
+ */
+export function dateTime(time: string, now = new Date()): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return time;
-  return new Intl.DateTimeFormat(vscode.env.language, { dateStyle: 'medium', timeStyle: 'short' }).format(date);
+  const year = date.getFullYear() === now.getFullYear() ? undefined : 'numeric';
+  const parts = { year, month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' } as const;
+  return new Intl.DateTimeFormat(vscode.env.language, parts).format(date);
 }
 
 export const count = (n: number): string => new Intl.NumberFormat(vscode.env.language).format(n);

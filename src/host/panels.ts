@@ -161,10 +161,8 @@ class RunPanel implements vscode.Disposable {
         this.sendSnapshot();
         break;
       case 'stop':
-        void vscode.commands.executeCommand('convlab.stop', this.run);
-        break;
       case 'resume':
-        void vscode.commands.executeCommand('convlab.resume', this.run);
+        void this.command(`convlab.${parsed.data.type}`);
         break;
       case 'showLog':
         this.log.show();
@@ -173,6 +171,12 @@ class RunPanel implements vscode.Disposable {
         void vscode.commands.executeCommand('convlab.revealRun', this.run);
         break;
     }
+  }
+
+  private async command(id: string): Promise<void> {
+    await vscode.commands.executeCommand(id, this.run);
+    // Where nothing came of it, the page must not wait any longer.
+    this.changed({ type: 'state' });
   }
 
   private changed(change: RunChange): void {

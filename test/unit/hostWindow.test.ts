@@ -5,7 +5,10 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { activate, deactivate } from '../../src/extension';
+import { parseExperiment, resolveExperiment } from '../../src/experiment';
+import { LiveRuns } from '../../src/host/liveRuns';
 import { bundleOf } from '../../src/host/localize';
+import { Log } from '../../src/host/log';
 import type { PanelSnapshot, ToPanel } from '../../src/protocol';
 import { lockHolder, runsFolderOf } from '../../src/runs';
 import { env, fake, FakePanel, l10n, reset, TreeItem, Uri } from './vscodeFake';
@@ -284,7 +287,7 @@ describe('the tree', () => {
     const [[, , , [experiment]]] = outline(await draw()) as [[unknown, unknown, unknown, unknown[][]]];
     expect(experiment!.slice(0, 3)).toEqual(['LeNet-5 on MNIST', '0.9876', 'experiment']);
     expect(experiment![3]).toEqual([
-      [expect.stringContaining('2026'), 'quick · finished · 0.9876', 'run.finished', []],
+      [expect.stringMatching(/Jan [12]/), 'quick · finished · 0.9876', 'run.finished', []],
     ]);
   });
 
@@ -375,6 +378,30 @@ describe('panels', () => {
     panel.say({ type: 'resume' });
     await until(() => states(panel).at(-1) === 'finished');
     expect(runFolders()).toHaveLength(1);
+  });
+
+  test('a run that another process trains is followed, and not stopped from here', async () => {
+    vi.stubEnv('FAKE_TRAINER', 'wait');
+    const other = new LiveRuns(path.join(extension, 'dist/trainer.js'), Uri.file(root) as never, new Log());
+    const file = path.join(repository, 'experiments/lenet5-mnist.json');
+    const elsewhere = other.start(resolveExperiment(parseExperiment(fs.readFileSync(file, 'utf8'), file), 'quick'));
+    await until(() => elsewhere.history.steps.length === 2);
+    open();
+    const [group] = await draw();
+    const line = group!.children[0]!.children[0]!;
+    expect(line.item.contextValue).toBe('run.elsewhere');
+    await run('convlab.openRun', line.node);
+    const panel = fake.panels[0]!;
+    panel.say({ type: 'ready', protocol: 1 });
+    panel.say({ type: 'stop' });
+    await until(() => texts().length > 0);
+    expect(texts()[0]).toMatch(/is being trained by another process \(\d+\)\. Stop it where it was started\./);
+    // The page, which shows that it is waiting, is told that nothing has changed.
+    await until(() => states(panel).length === 2);
+    expect(states(panel)).toEqual(['running', 'running']);
+    await elsewhere.stop();
+    await until(() => states(panel).at(-1) === 'stopped');
+    other.dispose();
   });
 
   test('what is no message is passed over', async () => {
