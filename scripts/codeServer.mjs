@@ -1,17 +1,22 @@
 #!/usr/bin/env node
 /**
  * Installs what the end-to-end tests drive, from npm into a cache outside the checkout, and prints where it is as JSON:
- * {"node": …, "codeServer": …}, or with --node only the first. code-server is VS Code served to a browser; it runs on
- * Node 24, as today's VS Code does. Called by test/e2e/server.ts and by .ci/run (which runs the trainer tests on that
- * Node too).
+ * {"node": …, "codeServer": …}, or with --node only the first. code-server is VS Code served to a browser. By default it
+ * is today's, which runs extensions on Node 24; with CONVLAB_EDITOR=oldest it is the oldest that ConvLab supports.
+ * Called by test/e2e/server.ts and by .ci/run (which runs the trainer tests on that Node too).
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 
-const codeServerVersion = '4.139.1';
-const nodeMajor = '24';
+const editors = {
+  current: { codeServer: '4.139.1', node: '24', watchdog: '@vscode/native-watchdog', tools: [] },
+  // Its node-pty calls node-gyp through npx, which would ask before it installs it.
+  oldest: { codeServer: '4.100.3', node: '20', watchdog: 'native-watchdog', tools: ['node-gyp@11'] },
+};
+const editor = editors[process.env.CONVLAB_EDITOR || 'current'];
+if (!editor) throw new Error(`CONVLAB_EDITOR is one of ${Object.keys(editors).join(', ')}.`);
 
 const cache =
   process.env.CONVLAB_E2E_CACHE ??
@@ -69,19 +74,19 @@ function cached(name, build) {
 
 function installNode() {
   const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
-  const folder = cached(`${name}-${nodeMajor}`, (at) => npm(at, ['install', '--no-save', `${name}@${nodeMajor}`]));
+  const folder = cached(`${name}-${editor.node}`, (at) => npm(at, ['install', '--no-save', `${name}@${editor.node}`]));
   return path.join(folder, 'node_modules', name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 }
 
 /** code-server's own install script also downloads ripgrep from elsewhere; these are its other steps. */
 function installCodeServer(node) {
-  const folder = cached(`code-server-${codeServerVersion}`, (at) => {
-    npm(at, ['install', '--no-save', '--ignore-scripts', '--omit=dev', `code-server@${codeServerVersion}`], node);
+  const folder = cached(`code-server-${editor.codeServer}`, (at) => {
+    npm(at, ['install', '--no-save', '--ignore-scripts', '--omit=dev', `code-server@${editor.codeServer}`], node);
     const server = path.join(at, 'node_modules/code-server');
     const vscode = path.join(server, 'lib/vscode');
-    npm(vscode, ['install', '--omit=dev', '--ignore-scripts'], node);
+    npm(vscode, ['install', '--no-save', '--omit=dev', '--ignore-scripts', ...editor.tools], node);
     fs.symlinkSync('node_modules', path.join(vscode, 'node_modules.asar'));
-    npm(vscode, ['rebuild', 'node-pty', '@vscode/spdlog', 'kerberos', '@vscode/native-watchdog'], node);
+    npm(vscode, ['rebuild', 'node-pty', '@vscode/spdlog', 'kerberos', editor.watchdog], node);
     npm(path.join(vscode, 'extensions'), ['install', '--omit=dev', '--ignore-scripts'], node);
     npm(at, ['rebuild', 'argon2'], node);
     execFileSync(node, [path.join(server, 'out/node/entry.js'), '--version'], {

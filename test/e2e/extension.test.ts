@@ -168,6 +168,45 @@ describe('in English', () => {
     expect(await id('test-accuracy').innerText()).toBe(resultOf(run!).testAccuracy.toFixed(4));
   });
 
+  test('a panel that was hidden shows all that has happened meanwhile', async () => {
+    const folder = on.server.folder('hidden', long);
+    const window = await on.open({ folder });
+    await window.run(trainLenet);
+    const { id, epochsDrawn } = panelOf(window);
+    await epochsDrawn(1);
+    await window.run('Create: New Untitled Text File');
+    await window.editorTab(/Untitled/).waitFor();
+    const [run] = runsOf(folder);
+    const epochs = () => eventsOf(run!).filter(({ type }) => type === 'epoch').length;
+    const before = epochs();
+    await expect.poll(epochs, patient).toBeGreaterThan(before);
+    await window.editorTab(experiment).click();
+    await epochsDrawn(before + 1);
+    expect(Number(await id('chart').getAttribute('data-train-points'))).toBeGreaterThan(0);
+    await id('stop').click();
+    await panelOf(window).inState('stopped');
+  });
+
+  test('a trainer that is killed is reported with what to do, and the run can go on', async () => {
+    const folder = on.server.folder('killed', long);
+    const window = await on.open({ folder });
+    await window.run(trainLenet);
+    const { id, inState, epochsDrawn } = panelOf(window);
+    await epochsDrawn(1);
+    const [run] = runsOf(folder);
+    const trainer = Number(fs.readFileSync(path.join(run!, 'lock'), 'utf8'));
+    process.kill(trainer, 'SIGKILL');
+    await inState('failed');
+    const sentence = /The system ended the trainer process \(SIGKILL\)/;
+    expect(await id('error').innerText()).toMatch(sentence);
+    await expect.poll(async () => (await window.notifications()).join(), patient).toMatch(sentence);
+    await id('resume').click();
+    await inState('running');
+    await id('stop').click();
+    await inState('stopped');
+    expect(eventsOf(run!).some(({ type }) => type === 'resumed')).toBe(true);
+  });
+
   test('a window that is reloaded during a run goes on to the end', async () => {
     const folder = on.server.folder('reload', long);
     const window = await on.open({ folder });

@@ -35,7 +35,11 @@ afterAll(async () => {
 });
 
 async function open(on: CodeServer, theme: keyof typeof themes): Promise<Workbench> {
-  const settings = { 'workbench.colorTheme': themes[theme], 'convlab.preset': 'course' };
+  const settings = {
+    'workbench.colorTheme': themes[theme],
+    'window.title': '${activeEditorShort}',
+    'convlab.preset': 'course',
+  };
   fs.mkdirSync(path.join(folder, '.vscode'), { recursive: true });
   fs.writeFileSync(path.join(folder, '.vscode/settings.json'), JSON.stringify(settings));
   const window = await Workbench.open(browser, on, { folder, scale: 2 });
@@ -87,7 +91,7 @@ test('during and after training, in every theme', async () => {
     if (theme === 'light') {
       for (const tab of ['confusion', 'diagnostics', 'run']) {
         await id(`tab-${tab}`).click();
-        await id(`tab-${tab}`).scrollIntoViewIfNeeded();
+        await id(`tab-${tab}`).evaluate((element) => element.scrollIntoView({ block: 'start' }));
         await photograph(again, tab);
       }
     }
