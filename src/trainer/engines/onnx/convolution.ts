@@ -5,8 +5,9 @@
  * With the batch innermost every step is a matrix product over [positions × batch] columns, copied in runs of the batch.
  * A convolution becomes three-dimensional, of kernel size 1 along the batch, which ONNX Runtime unfolds block by block.
  */
-import { Op } from '../../../networks/network';
+import { elements, Op } from '../../../networks/network';
 import { Graph, Value } from './graph';
+import { suitsWinograd, winogradConvolution } from './winograd';
 
 export type ConvOp = Extract<Op, { kind: 'conv' }>;
 
@@ -35,8 +36,15 @@ export function outputSize({ kernel, stride, padding: p }: ConvOp, x: Value): re
   ];
 }
 
+/** The transforms of Winograd's algorithm cost as much as it saves where there are fewer input or output channels. */
+const winogradChannels = 64;
+
 export function convolution(graph: Graph, op: ConvOp, x: Value, weight: Value, bias?: Value): Convolution {
   const [channels, , , n] = x.shape as [number, number, number, number];
+  if (suitsWinograd(op) && Math.min(channels, op.outChannels) >= winogradChannels) {
+    const result = winogradConvolution(graph, op, x, weight);
+    return bias ? { ...result, y: perChannel(graph, result.y, undefined, bias) } : result;
+  }
   const { kernel, stride, padding: p, outChannels } = op;
   const [oh, ow] = outputSize(op, x);
   const depth = channels * kernel[0] * kernel[1];
@@ -73,6 +81,23 @@ export function convolution(graph: Graph, op: ConvOp, x: Value, weight: Value, b
     weightGradient: (dy) => blockedWeightGradient(graph, op, x, dy, depth),
     inputGradient: (dy) => inputGradient(graph, op, x, weight, dy),
   };
+}
+
+/**
+ * x · scale + shift (+ addend), channel by channel, in one pass that takes a following ReLU along: a convolution of kernel
+ * size 1 in as many groups as channels.
+ * @param scale [channels], by default 1
+ */
+export function perChannel(graph: Graph, x: Value, scale: Value | undefined, shift: Value, addend?: Value): Value {
+  const channels = x.shape[0]!;
+  const rows = [1, channels, elements(x.shape.slice(1))];
+  const factors = scale ?? graph.floats(new Float32Array(channels).fill(1));
+  const inputs = [graph.reshape(x, rows), graph.reshape(factors, [channels, 1, 1]), graph.reshape(shift, [channels])];
+  const attributes = { group: channels, kernel_shape: [1] };
+  const y = addend
+    ? graph.node('FusedConv', [...inputs, graph.reshape(addend, rows)], rows, { attributes, domain: 'com.microsoft' })
+    : graph.node('Conv', inputs, rows, { attributes });
+  return graph.reshape(y, x.shape);
 }
 
 const padded = (graph: Graph, { padding: p }: ConvOp, x: Value): Value =>

@@ -8,7 +8,7 @@
  */
 import { elements, Network, Node } from '../../../networks/network';
 import { LossName } from '../engine';
-import { convolution } from './convolution';
+import { convolution, perChannel } from './convolution';
 import { Graph, Value } from './graph';
 import { adaptiveAvgPool, avgPool, Differentiable, maxPool } from './pooling';
 
@@ -74,18 +74,6 @@ function parameterInputs(graph: Graph, network: Network): Map<string, Value> {
 function batchInnermost(graph: Graph, x: Value): Value {
   const [n, ...rest] = x.shape as [number, ...number[]];
   return graph.reshape(graph.transpose(graph.reshape(x, [n, elements(rest)]), [1, 0]), [...rest, n]);
-}
-
-/** x · scale + shift (+ addend), channel by channel, in one pass: a convolution of kernel size 1 in as many groups. */
-function perChannel(graph: Graph, x: Value, scale: Value, shift: Value, addend?: Value): Value {
-  const channels = x.shape[0]!;
-  const rows = [1, channels, elements(x.shape.slice(1))];
-  const inputs = [graph.reshape(x, rows), graph.reshape(scale, [channels, 1, 1]), graph.reshape(shift, [channels])];
-  const attributes = { group: channels, kernel_shape: [1] };
-  const y = addend
-    ? graph.node('FusedConv', [...inputs, graph.reshape(addend, rows)], rows, { attributes, domain: 'com.microsoft' })
-    : graph.node('Conv', inputs, rows, { attributes });
-  return graph.reshape(y, x.shape);
 }
 
 type Parameters = (role: 'weight' | 'bias') => Value | undefined;
