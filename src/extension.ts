@@ -32,6 +32,7 @@ export function activate(context: vscode.ExtensionContext): void {
     view.message = workspaceFolders().length === 0 ? t(message('treeNoFolder')) : undefined;
   };
   sayWhereRunsGo();
+  tree.visible(view.visible);
 
   const { commands } = (context.extension.packageJSON as { contributes: { commands: { command: string }[] } })
     .contributes;
@@ -42,6 +43,7 @@ export function activate(context: vscode.ExtensionContext): void {
     panels,
     tree,
     view,
+    view.onDidChangeVisibility(({ visible }) => tree.visible(visible)),
     vscode.workspace.onDidChangeWorkspaceFolders(sayWhereRunsGo),
     new Notices(live, log),
     new Commands(

@@ -137,17 +137,26 @@ export function describeRun(line: RunLine): string {
   return `${preset} · ${describeProgress(line)}`;
 }
 
+/**
+ * How often a visible tree looks at the runs folders by itself. File-system watchers alone will not do: they miss
+ * folders that are made together with their parents, as a first run's are, and changes on network disks.
+ */
+const lookIntervalMs = 3000;
+
 export class ExperimentTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   private readonly changes = new vscode.EventEmitter<void>();
   readonly onDidChangeTreeData = this.changes.event;
   private readonly subscription: vscode.Disposable;
+  private timer?: NodeJS.Timeout;
   private roots?: Promise<GroupNode[]>;
   private drawn = '';
+  private updating = false;
+  private outdated = false;
 
   constructor(
     private readonly experiments: Experiments,
     private readonly runs: RunList,
-    log: Log,
+    private readonly log: Log,
   ) {
     this.subscription = runs.onDidChange(() => log.guard(() => this.update()));
   }
@@ -166,7 +175,18 @@ export class ExperimentTree implements vscode.TreeDataProvider<Node>, vscode.Dis
     return treeItem(node);
   }
 
+  /** Told whether anybody can see the tree. */
+  visible(visible: boolean): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+    if (!visible) return;
+    const look = () => this.log.guard(() => this.update());
+    look();
+    this.timer = setInterval(look, lookIntervalMs);
+  }
+
   dispose(): void {
+    this.visible(false);
     this.subscription.dispose();
     this.changes.dispose();
   }
@@ -176,12 +196,22 @@ export class ExperimentTree implements vscode.TreeDataProvider<Node>, vscode.Dis
   }
 
   private async update(): Promise<void> {
-    // Nobody has looked yet.
+    // Nobody has looked yet; or it is being read, and what is asked for now may be too late for that.
     if (!this.roots) return;
-    const roots = await this.load();
-    this.roots = Promise.resolve(roots);
-    // Redrawing closes hovers, so a step more is no reason to do it.
-    if (appearance(roots) !== this.drawn) this.changes.fire();
+    this.outdated = true;
+    if (this.updating) return;
+    this.updating = true;
+    try {
+      while (this.outdated) {
+        this.outdated = false;
+        const roots = await this.load();
+        this.roots = Promise.resolve(roots);
+        // Redrawing closes hovers, so a step more is no reason to do it.
+        if (appearance(roots) !== this.drawn) this.changes.fire();
+      }
+    } finally {
+      this.updating = false;
+    }
   }
 }
 

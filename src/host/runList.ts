@@ -116,13 +116,9 @@ export class RunList implements vscode.Disposable {
     if (this.watching) return;
     this.watching = true;
     for (const folder of this.folders) {
-      // Patterns that start at a workspace folder share its watcher, and work before the runs folder exists.
-      const workspaceFolder = vscode.workspace.getWorkspaceFolder(vscode.Uri.file(folder));
-      const inside = workspaceFolder && path.relative(workspaceFolder.uri.fsPath, folder).split(path.sep).join('/');
-      const files = '{*,*/run.json,*/metrics.jsonl,*/lock}';
-      const pattern = workspaceFolder
-        ? new vscode.RelativePattern(workspaceFolder, inside ? `${inside}/${files}` : files)
-        : new vscode.RelativePattern(vscode.Uri.file(folder), files);
+      // From the runs folder, even where it does not exist yet: a workspace folder's own watcher can miss folders that
+      // are made together with their parents, as a first run does.
+      const pattern = new vscode.RelativePattern(vscode.Uri.file(folder), '{*,*/run.json,*/metrics.jsonl,*/lock}');
       const watcher = vscode.workspace.createFileSystemWatcher(pattern);
       this.watchers.push(
         watcher,

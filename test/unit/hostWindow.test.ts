@@ -305,6 +305,27 @@ describe('the tree', () => {
     expect(texts()).toEqual([]);
   });
 
+  test('a run made elsewhere appears without a file watcher, while the tree is visible', async () => {
+    open();
+    await train('finish');
+    await until(() => texts().length > 0);
+    const shown = async () => (await draw())[0]!.children[0]!.children.length;
+    await vi.waitFor(async () => expect(await shown()).toBe(1), { timeout: 10_000 });
+    const appear = (name: string) =>
+      fs.cpSync(runFolders()[0]!, path.join(runsFolderOf(workspace), name), { recursive: true });
+    const redrawn = new Promise<void>((resolve) => fake.tree!.onDidChangeTreeData(resolve));
+    appear('second');
+    await redrawn;
+    expect(await shown()).toBe(2);
+    // Hidden, it does not look; shown again, it does at once.
+    fake.visibility.fire({ visible: false });
+    appear('third');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await shown()).toBe(2);
+    fake.visibility.fire({ visible: true });
+    await vi.waitFor(async () => expect(await shown()).toBe(3), { timeout: 2000 });
+  });
+
   test('an experiment file that is none is an item that says why', async () => {
     fs.writeFileSync(path.join(extension, 'experiments/odd.json'), '{ "id": "odd", "titel": "Odd" }');
     open();

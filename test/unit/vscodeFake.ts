@@ -98,6 +98,7 @@ export const fake = {
   trash: true,
   watched: [] as RelativePattern[],
   tree: undefined as FakeTree | undefined,
+  visibility: new EventEmitter<{ visible: boolean }>(),
   view: undefined as { message: string | undefined } | undefined,
   serializer: undefined as FakeSerializer | undefined,
 };
@@ -227,7 +228,12 @@ export const window = {
   },
   createTreeView: (_id: string, { treeDataProvider }: { treeDataProvider: FakeTree }) => {
     fake.tree = treeDataProvider;
-    const view = { message: undefined, dispose: () => {} };
+    const view = {
+      message: undefined,
+      visible: true,
+      onDidChangeVisibility: fake.visibility.event,
+      dispose: () => {},
+    };
     fake.view = view;
     return view;
   },
