@@ -89,17 +89,15 @@ export class Workbench {
   async paletteEntry(title: string): Promise<Locator> {
     const deadline = Date.now() + patient.timeout;
     for (;;) {
-      await this.page.keyboard.press('F1');
-      const input = this.page.locator('.quick-input-widget input');
-      await input.waitFor();
-      await input.fill(`>${title}`);
       const entry = this.quickPickEntry(title);
       try {
+        await this.page.keyboard.press('F1');
+        await this.page.locator('.quick-input-widget input').fill(`>${title}`, { timeout: 3000 });
         await entry.waitFor({ timeout: 3000 });
         return entry;
       } catch (error) {
         if (Date.now() > deadline) throw error;
-        // The palette does not learn of commands that arrive while it is open.
+        // The palette does not learn of commands that arrive while it is open, and closes when a panel takes the focus.
         await this.page.keyboard.press('Escape');
       }
     }
