@@ -1,0 +1,118 @@
+/** The loop on an engine that is scripted, for what no real engine does on demand. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { resolveExperiment } from '../../src/experiment';
+import { findExperiment } from '../../src/experimentFiles';
+import { elements, Network } from '../../src/networks/network';
+import type { RunEvent } from '../../src/protocol';
+import { summarize } from '../../src/runs';
+import type { Engine, EngineProvider, Model, ModelState } from '../../src/trainer/engines/engine';
+import { run } from '../../src/trainer/run';
+import { onlyRun, temporaryFolder } from './convlab';
+
+let runs: string;
+beforeEach(() => (runs = temporaryFolder()));
+afterEach(() => fs.rmSync(runs, { recursive: true, force: true }));
+
+/** An engine whose steps have these losses, whatever it is shown, and whose gradients have this norm. */
+function scripted(losses: readonly number[], gradientNorm = 1): EngineProvider {
+  const device: Engine['device'] = { kind: 'cpu', name: 'a script' };
+  let step = 0;
+  const model = (network: Network): Model => {
+    let state: ModelState;
+    const relus = network.nodes.filter((node) => node.op.kind === 'relu').length;
+    return {
+      network,
+      microBatch: 64,
+      load: async (loaded) => void (state = loaded),
+      save: async () => state,
+      trainStep: async () => ({
+        loss: losses[step++ % losses.length]!,
+        correct: 1,
+        diagnostics: {
+          gradientNorm: new Float64Array(network.parameters.length).fill(gradientNorm),
+          updateRatio: new Float64Array(network.parameters.length).fill(0.01),
+          deadShare: new Float64Array(relus),
+          logitStd: 1,
+        },
+      }),
+      gradients: async () => Promise.reject(new Error('not in the script')),
+      evaluate: async ({ size }) => ({ lossSum: size, logits: new Float32Array(size * elements([network.outputs])) }),
+      dispose: async () => undefined,
+    };
+  };
+  return {
+    name: 'onnx',
+    probe: async () => ({ usable: true, device }),
+    open: async () => ({
+      name: 'onnx',
+      device,
+      versions: {},
+      compile: async (network) => model(network),
+      dispose: async () => undefined,
+    }),
+  };
+}
+
+async function train(provider: EngineProvider): Promise<{ outcome: string; events: RunEvent[] }> {
+  const events: RunEvent[] = [];
+  const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', {
+    limit: 640,
+    epochs: 2,
+  });
+  const outcome = await run(
+    { experiment, engine: 'auto', runsFolder: runs },
+    {
+      version: '0',
+      providers: [provider],
+      emit: (more) => events.push(...more),
+      progress: () => undefined,
+      runFolder: () => undefined,
+      stopRequested: () => undefined,
+    },
+  );
+  return { outcome, events };
+}
+
+const metrics = () => fs.readFileSync(path.join(onlyRun(runs), 'metrics.jsonl'), 'utf8');
+
+it.each([NaN, Infinity])(
+  'a loss of %s ends the run as failed, with what to do, and never as null in a file',
+  async (loss) => {
+    const { outcome, events } = await train(scripted([2.3, 2.2, 2.1, loss]));
+    expect(outcome).toBe('failed');
+    expect(events.at(-1)).toEqual({
+      type: 'failed',
+      message: { id: 'lossNotFinite', args: { loss: String(loss), epoch: 1, step: 3 } },
+      advice: { id: 'lossNotFiniteAdvice', args: { learningRate: 1e-3 } },
+    });
+    expect(metrics()).not.toContain('null');
+    expect(summarize(onlyRun(runs)).state).toBe('failed');
+  },
+);
+
+it('a gradient that is not finite under a finite loss ends the run too', async () => {
+  const { outcome, events } = await train(scripted([2.3], Infinity));
+  expect(outcome).toBe('failed');
+  expect(events.at(-1)).toMatchObject({ type: 'failed', message: { id: 'figuresNotFinite' } });
+  expect(metrics()).not.toContain('null');
+});
+
+it('weighs an epoch’s mean by examples and finishes', async () => {
+  const { outcome, events } = await train(scripted([2, 4]));
+  expect(outcome).toBe('finished');
+  const epoch = events.find((e) => e.type === 'epoch');
+  // Ten batches of 64, half of them at 2 and half at 4.
+  expect(epoch).toMatchObject({ trainLoss: 3, trainAccuracy: 10 / 640 });
+});
+
+it('a defect of an engine is a failed run with a sentence, not a crash', async () => {
+  const provider = scripted([1]);
+  const { outcome, events } = await train({ ...provider, open: () => Promise.reject(new Error('kernel missing')) });
+  expect(outcome).toBe('failed');
+  expect(events.at(-1)).toMatchObject({
+    type: 'failed',
+    message: { id: 'unexpectedError', args: { reason: 'kernel missing' } },
+  });
+});
