@@ -18,14 +18,14 @@ export const texts = {
   settingInvalid: 'The setting {setting} is not usable: {problems}',
 
   // Runs on disk
-  runFolderNotWritable: 'ConvLab cannot write to the runs folder {folder}: {reason}',
+  runFolderNotWritable: 'ConvLab cannot write to the runs folder {folder} ({reason}).',
   chooseAnotherRunsFolder: 'Make the folder writable, or choose another one.',
   runNotFound: 'There is no run at {folder}.',
   runUnreadable: 'The run at {folder} cannot be read: {reason}',
   runBusy: 'The run {run} is being trained by another process ({pid}).',
   runBusyAdvice: 'Wait until it ends or stop it first.',
   runFinished: 'The run {run} has already finished; there is nothing to go on with.',
-  diskFull: 'The disk of {folder} is full: {reason}',
+  diskFull: 'The disk of {folder} is full ({reason}).',
   diskFullAdvice: 'Free some space and resume the run; what was written stays readable.',
   diskTooSmall: 'This run needs about {needed} of disk space for its checkpoints, but {folder} has {free} left.',
   diskTooSmallAdvice: 'Free some space or choose a runs folder on another disk.',
@@ -49,7 +49,7 @@ export const texts = {
   datasetNotInstalled: 'The files of the dataset {dataset} were not found.',
   datasetNotInstalledAdvice: 'Reinstall ConvLab (in a checkout: run “npm ci”), or name a folder that holds them.',
   datasetFileMissing: 'The file {file} of the dataset {dataset} is missing.',
-  datasetFileUnreadable: 'The file {file} of the dataset {dataset} could not be read: {reason}',
+  datasetFileUnreadable: 'The file {file} of the dataset {dataset} could not be read ({reason}).',
   datasetFileHeader: '{file} is not the {dataset} file it should be: its header says {found}, expected {expected}.',
   datasetFileLength: '{file} is {found} bytes long instead of {expected}; it was cut short or added to.',
   datasetFileAltered: '{file} has been altered: its SHA-256 is {found} instead of {expected}.',
@@ -73,7 +73,7 @@ export const texts = {
   engineNotChosenCpu: '{engine} would run on the processor here, where onnx is the better choice.',
   engineNotChosenReason: '{engine}: {reason}',
   engineUnknown: 'There is no engine called “{name}”; there are: {known}.',
-  engineFailed: 'The engine {engine} failed: {reason}',
+  engineFailed: 'The engine {engine} failed ({reason}).',
   engineFailedAdvice: 'Resume the run to go on from its last checkpoint; if it fails again, report the log.',
   engineOutOfMemory: 'Memory ran out while training with batches of {batchSize}.',
   engineOutOfMemoryAdvice: 'Use a smaller batchSize or a smaller input size, or close other programs.',
@@ -86,7 +86,7 @@ export const texts = {
   lossNotFiniteAdvice: 'Use a smaller learning rate (now {learningRate}).',
   resumeOtherExperiment: 'The run {run} was started with other settings, so it cannot be resumed with these.',
   testing: 'Testing…',
-  unexpectedError: 'Something went wrong inside ConvLab: {reason}',
+  unexpectedError: 'Something went wrong inside ConvLab ({reason}).',
   unexpectedErrorAdvice: 'The log has the details; please report them.',
 
   // Terminal

@@ -201,7 +201,7 @@ describe('bad input ends in a sentence', () => {
     fs.symlinkSync('/dev/full', path.join(run, 'checkpoints', 'last.safetensors.tmp'));
     const full = await convlab(['train', '--resume', run, '--json']);
     expect(full.status).toBe(1);
-    expect(full.error).toMatch(/The disk of .* is full: ENOSPC\. Free some space and resume the run/);
+    expect(full.error).toMatch(/The disk of .* is full \(ENOSPC\)\. Free some space and resume the run/);
     expect(full.events.at(-1)).toMatchObject({ type: 'failed', message: { id: 'diskFull' } });
     expect(summarize(run).state).toBe('failed');
     // With space again, the run goes on from the checkpoint before.
