@@ -268,7 +268,7 @@ describe('training', () => {
       },
     });
     expect(texts()).toEqual([
-      'Something went wrong inside ConvLab: no such thing The log has the details; please report them.',
+      'Something went wrong inside ConvLab (no such thing). The log has the details; please report them.',
     ]);
     expect(fake.log.join('\n')).toMatch(/TypeError: no such thing\s+at /);
   });
