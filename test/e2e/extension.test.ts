@@ -253,13 +253,14 @@ describe('in English', () => {
     expect(said.map(({ type, reason }) => reason ?? type)).toEqual(['editorGone', 'resumed', 'user']);
   });
 
-  // Seen once: code-server showed a workspace file's name but none of its folders, until it was opened again.
-  test('several folders: runs go to the first, and those of all are listed', { retry: 1 }, async () => {
+  test('several folders: runs go to the first, and those of all are listed', async () => {
     const [first, second] = [on.server.folder('first'), on.server.folder('second')];
     fs.cpSync(path.join(on.server.folder('palette'), '.convlab'), path.join(second, '.convlab'), { recursive: true });
     const workspace = path.join(path.dirname(first), 'both.code-workspace');
     fs.writeFileSync(workspace, JSON.stringify({ folders: [{ path: first }, { path: second }], settings: short }));
     const window = await on.open({ folder: workspace });
+    // code-server now and then shows the workspace file's name but none of its folders, until the page is loaded again.
+    for (let attempt = 0; attempt < 5 && !(await window.showsFolder('first')); attempt++) await window.reload();
     await window.openContainer('ConvLab');
     await window.treeItem(`${experiment}, finished`).waitFor();
     await window.run(trainLenet);

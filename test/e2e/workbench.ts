@@ -129,6 +129,17 @@ export class Workbench {
     if ((await tab.getAttribute('aria-selected')) !== 'true') await tab.click();
   }
 
+  /** Whether the explorer lists a folder of this name within 10 s. */
+  async showsFolder(name: string): Promise<boolean> {
+    await this.openContainer('Explorer');
+    return this.treeItem(name)
+      .waitFor({ timeout: 10_000 })
+      .then(
+        () => true,
+        () => false,
+      );
+  }
+
   /** The tree item of the sidebar whose accessible name contains `text`, or begins with what the expression says. */
   treeItem(text: string | RegExp): Locator {
     return this.page.locator('.part.sidebar').getByRole('treeitem', { name: text }).first();
