@@ -73,8 +73,6 @@ export const texts = {
   engineNotChosenCpu: '{engine} would run on the processor here, where onnx is the better choice.',
   engineNotChosenReason: '{engine}: {reason}',
   engineUnknown: 'There is no engine called “{name}”; there are: {known}.',
-  engineFailed: 'The engine {engine} failed ({reason}).',
-  engineFailedAdvice: 'Resume the run to go on from its last checkpoint; if it fails again, report the log.',
   engineOutOfMemory: 'Memory ran out while training with batches of {batchSize}.',
   engineOutOfMemoryAdvice: 'Use a smaller batchSize or a smaller input size, or close other programs.',
   weightsUnsupported: 'Pretrained weights are not available in this version of ConvLab.',
@@ -91,7 +89,6 @@ export const texts = {
 
   // Terminal
   usage: 'Usage:',
-  usageLine: 'convlab {command}',
   usageList: 'the experiments',
   usageExit: 'Exit status: 0 finished; 1 failed; 2 wrong usage; 130 stopped.',
   expectedWhole: 'a whole number of at least {least}',

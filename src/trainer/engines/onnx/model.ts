@@ -7,6 +7,8 @@ import { elements, Network, Tensors } from '../../../networks/network';
 import { fillDropoutMask } from '../../../random';
 import {
   Batch,
+  checkState,
+  computationError,
   EvaluationResult,
   LossName,
   Model,
@@ -79,12 +81,7 @@ export class OnnxModel implements Model {
     const { network, memory } = this;
     this.open();
     const { optimizer } = state;
-    checkNames('parameter', network.parameters, state.parameters);
-    checkNames('buffer', network.buffers, state.buffers);
-    if (optimizer) {
-      checkNames('first moment', network.parameters, optimizer.firstMoment);
-      checkNames('second moment', network.parameters, optimizer.secondMoment);
-    }
+    checkState(this.network, state);
     network.parameters.forEach(({ name }, k) => {
       memory.parameters[k]!.set(state.parameters.get(name)!);
       if (optimizer) {
@@ -324,26 +321,8 @@ export class OnnxModel implements Model {
       return await compute();
     } catch (error) {
       await this.dispose();
-      throw error;
+      throw computationError(error, this.options.batchSize);
     }
-  }
-}
-
-function checkNames(
-  what: string,
-  expected: readonly { readonly name: string; readonly shape: readonly number[] }[],
-  tensors: Tensors,
-): void {
-  for (const { name, shape } of expected) {
-    const values = tensors.get(name);
-    if (!values) throw new Error(`The ${what} ${name} is missing.`);
-    if (values.length !== elements(shape)) {
-      throw new Error(`The ${what} ${name} has ${values.length} values instead of ${shape.join('×')}.`);
-    }
-  }
-  const names = new Set(expected.map(({ name }) => name));
-  for (const name of tensors.keys()) {
-    if (!names.has(name)) throw new Error(`The network has no ${what} called ${name}.`);
   }
 }
 

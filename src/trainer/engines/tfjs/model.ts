@@ -3,11 +3,12 @@
  * them. `tfjsEngine` wraps a loaded TensorFlow.js as an engine; provider.ts does so with native TensorFlow, the tests with
  * the backend in plain JavaScript.
  */
-import { message, UserError } from '../../../messages';
 import { elements, Network, parameterCount, Tensors } from '../../../networks/network';
 import { fillDropoutMask } from '../../../random';
 import {
   Batch,
+  checkState,
+  computationError,
   Engine,
   EvaluationResult,
   LossName,
@@ -79,12 +80,7 @@ class TfjsModel implements Model {
   async load(state: ModelState): Promise<void> {
     const { parameters, buffers } = this.network;
     const { optimizer } = state;
-    checkNames('parameter', parameters, state.parameters);
-    checkNames('buffer', buffers, state.buffers);
-    if (optimizer) {
-      checkNames('first moment', parameters, optimizer.firstMoment);
-      checkNames('second moment', parameters, optimizer.secondMoment);
-    }
+    checkState(this.network, state);
     return this.guarded(async () => {
       this.release();
       const { tf, program } = this;
@@ -368,33 +364,8 @@ class TfjsModel implements Model {
       return await compute();
     } catch (error) {
       await this.dispose();
-      // TensorFlow's ResourceExhaustedError ("OOM when allocating tensor"), and what a JavaScript array says.
-      if (/\bOOM\b|out of memory|allocation failed/i.test(String(error))) {
-        const { batchSize } = this.options;
-        throw new UserError(message('engineOutOfMemory', { batchSize }), message('engineOutOfMemoryAdvice'), {
-          cause: error,
-        });
-      }
-      throw error;
+      throw computationError(error, this.options.batchSize);
     }
-  }
-}
-
-function checkNames(
-  what: string,
-  expected: readonly { readonly name: string; readonly shape: readonly number[] }[],
-  tensors: Tensors,
-): void {
-  for (const { name, shape } of expected) {
-    const values = tensors.get(name);
-    if (!values) throw new Error(`The ${what} ${name} is missing.`);
-    if (values.length !== elements(shape)) {
-      throw new Error(`The ${what} ${name} has ${values.length} values instead of ${shape.join('×')}.`);
-    }
-  }
-  const names = new Set(expected.map(({ name }) => name));
-  for (const name of tensors.keys()) {
-    if (!names.has(name)) throw new Error(`The network has no ${what} called ${name}.`);
   }
 }
 
