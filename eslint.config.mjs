@@ -9,7 +9,7 @@ const node = ['node:*', 'fs', 'path', 'os', 'child_process', 'worker_threads'];
 const numerical = ['onnxruntime-*', '@tensorflow/*', 'webgpu'];
 
 export default tseslint.config(
-  { ignores: ['dist/**', 'node_modules/**', '**/*.mjs', '**/*.cjs', 'test-results/**'] },
+  { ignores: ['dist/**', 'out/**', 'node_modules/**', '**/*.mjs', '**/*.cjs', 'test-results/**'] },
   ...tseslint.configs.recommended,
   {
     rules: {
