@@ -13,6 +13,7 @@ import { buildNetwork, NetworkName, networkNames } from '../src/networks/catalog
 import { elements, initialBuffers, initialParameters } from '../src/networks/network';
 import { fillUniform, streamKey, word } from '../src/random';
 import { onnxProvider } from '../src/trainer/engines/onnx/engine';
+import { allocatorTunables } from '../src/trainerClient';
 
 /** What the course trains: batch, image size, logits; and how many steps make a stable median in reasonable time. */
 const settings: Record<NetworkName, { batch: number; channels: number; size: number; outputs: number; steps: number }> =
@@ -23,9 +24,6 @@ const settings: Record<NetworkName, { batch: number; channels: number; size: num
     vgg16: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 3 },
     resnet50: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 3 },
   };
-
-const allocator =
-  'glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1';
 
 interface Timing {
   readonly version: string;
@@ -120,13 +118,13 @@ async function main(): Promise<void> {
     for (let pair = 0; pair < Number(values.pairs); pair++) {
       const rate = (timing: Timing) => batch / median(timing.seconds);
       const own = [__filename, '--child', name, '--steps', steps, '--threads', String(cores)];
-      const timing = child(process.execPath, own, allocator);
+      const timing = child(process.execPath, own, allocatorTunables);
       memory = Math.max(memory, timing.peakMemory!);
       rates.convlab.push(rate(timing));
       if (!pytorch) continue;
       const theirs = [join(__dirname, '../../bench/step.py'), name, String(batch), String(size), steps, String(cores)];
       rates.shipped.push(rate(child(python, theirs, undefined)));
-      rates.tuned.push(rate(child(python, theirs, allocator)));
+      rates.tuned.push(rate(child(python, theirs, allocatorTunables)));
     }
     const digits = (x: number) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
     const against = (other: readonly number[]): string => {

@@ -341,3 +341,10 @@ export function english({ id, args }: Message): string {
 export function fill(text: string, args: Message['args']): string {
   return text.replace(/\{(\w+)\}/g, (placeholder, name: string) => String(args[name] ?? placeholder));
 }
+
+/** The bundle for a language tag: 'zh-tw' for traditional characters, 'zh-cn' for other Chinese, none for the rest. */
+export function bundleOf(language: string): 'zh-tw' | 'zh-cn' | undefined {
+  const tag = language.toLowerCase();
+  if (/^zh-(tw|hk|mo|hant)\b/.test(tag)) return 'zh-tw';
+  return /^zh\b/.test(tag) ? 'zh-cn' : undefined;
+}

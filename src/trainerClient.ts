@@ -53,7 +53,7 @@ export interface Trainer {
 }
 
 /** glibc returns large blocks to the system at once; keeping them spares a training step thousands of page faults. */
-const allocatorTunables =
+export const allocatorTunables =
   'glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.hugetlb=1';
 
 const helloTimeoutMs = 30_000;

@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { fill, Message, texts, UserError } from '../messages';
+import { bundleOf, fill, Message, texts, UserError } from '../messages';
 
 /** Translations by English text that VS Code did not load itself; see {@link loadTranslations}. */
 let ours: Readonly<Record<string, string>> | undefined;
@@ -24,13 +24,6 @@ export function loadTranslations(extensionFolder: string): void {
   } catch {
     // English is readable; a missing translation must not keep the extension from starting.
   }
-}
-
-/** The bundle for a language tag: 'zh-tw' for traditional characters, 'zh-cn' for other Chinese, none for the rest. */
-export function bundleOf(language: string): 'zh-tw' | 'zh-cn' | undefined {
-  const tag = language.toLowerCase();
-  if (/^zh-(tw|hk|mo|hant)\b/.test(tag)) return 'zh-tw';
-  return /^zh\b/.test(tag) ? 'zh-cn' : undefined;
 }
 
 /** The translations of the current language by English text; empty in English. */

@@ -25,7 +25,7 @@ export interface Checkpoint<Position> {
 }
 
 /** Bytes that a run's checkpoints take at their peak: last, previous and a successor being written, and best. */
-export function checkpointBytes(network: Network): number {
+function checkpointBytes(network: Network): number {
   return parameterCount(network) * 4 * (3 * 3 + 2);
 }
 
@@ -58,23 +58,23 @@ export function writeBest(runFolder: string, state: ModelState, position: unknow
 
 /**
  * The newest checkpoint that is whole.
- * @returns the checkpoint, or undefined where there is none that can be used; and what was wrong with newer ones
+ * @returns the checkpoint, or undefined where there is none that can be used; and what was wrong with those passed over
  */
 export function readNewest<Position>(
   runFolder: string,
   network: Network,
-): { checkpoint?: Checkpoint<Position>; damage: string[]; fellBack: boolean } {
+): { checkpoint?: Checkpoint<Position>; damage: string[] } {
   const damage: string[] = [];
   for (const name of [last, previous]) {
     const file = path.join(runFolder, checkpointsFolder, name);
     if (!fs.existsSync(file)) continue;
     try {
-      return { checkpoint: read<Position>(file, network), damage, fellBack: damage.length > 0 };
+      return { checkpoint: read<Position>(file, network), damage };
     } catch (error) {
       damage.push(error instanceof UserError ? error.message : `${name}: ${(error as Error).message}`);
     }
   }
-  return { damage, fellBack: damage.length > 0 };
+  return { damage };
 }
 
 function* tensorsOf(state: ModelState): Generator<[string, Float32Array]> {

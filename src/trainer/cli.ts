@@ -16,7 +16,7 @@ import {
   resolveExperiment,
 } from '../experiment';
 import { findExperiment, loadExperiments } from '../experimentFiles';
-import { Message, message, texts, UserError } from '../messages';
+import { bundleOf, Message, message, texts, UserError } from '../messages';
 import { engineNames, EngineRequest, RunEvent, StartedEvent, StepEvent } from '../protocol';
 import { readRecord, runsFolderOf } from '../runs';
 import { endError, startTrainer, Trainer } from '../trainerClient';
@@ -104,8 +104,8 @@ function setLanguage(asked: string | undefined): void {
     throw badOption('--lang', asked, message('expectedOneOf', { known: languages.join(', ') }));
   }
   const { LC_ALL, LC_MESSAGES, LANG } = process.env;
-  const tag = (asked ?? LC_ALL ?? LC_MESSAGES ?? LANG ?? '').toLowerCase().replace('_', '-');
-  const name = /^zh-(tw|hk|mo|hant)/.test(tag) ? 'zh-tw' : /^zh/.test(tag) ? 'zh-cn' : undefined;
+  const tag = (asked ?? LC_ALL ?? LC_MESSAGES ?? LANG ?? '').replace('_', '-');
+  const name = bundleOf(tag);
   const file = name && path.join(root, 'l10n', `bundle.l10n.${name}.json`);
   if (file && fs.existsSync(file)) l10n.config({ contents: fs.readFileSync(file, 'utf8') });
 }

@@ -5,17 +5,19 @@
  */
 import * as path from 'node:path';
 import { outputsOf, ResolvedExperiment } from '../experiment';
+import { History } from '../history';
 import { Message, message, UserError } from '../messages';
 import { buildNetwork, networks } from '../networks/catalog';
 import { elements, initialBuffers, initialParameters, Network, parameterCount } from '../networks/network';
 import { FinishedEvent, LayerFigures, protocolVersion, RunEvent, StepEvent, TrainRequest } from '../protocol';
-import { readEvents, RunFolder } from '../runs';
+import { readHistory, RunFolder } from '../runs';
 import { checkDiskSpace, readNewest, writeBest, writeLast } from './checkpoint';
 import { evaluationBatches, trainingBatches } from './data/batches';
 import type { Dataset, Part } from './data/dataset';
 import { openDataset } from './data/open';
 import { openEngine, providers as allProviders } from './engines/choose';
 import type { Engine, EngineProvider, Model, StepDiagnostics } from './engines/engine';
+import { predictedClass } from './engines/step';
 
 /** What the loop needs from the process it runs in. */
 export interface Surroundings {
@@ -115,9 +117,9 @@ export async function run(
     surroundings.progress(message('loadingData', { dataset: experiment.dataset.name }));
     const dataset = await openDataset(experiment, request.dataFolder);
 
-    folder = request.resume
-      ? openForResuming(request.resume, experiment)
-      : RunFolder.create(request.runsFolder, experiment, surroundings.version);
+    let before = new History();
+    if (request.resume) ({ folder, before } = openForResuming(request.resume, experiment));
+    else folder = RunFolder.create(request.runsFolder, experiment, surroundings.version);
     surroundings.runFolder(folder.folder);
 
     const { size, channels } = experiment.input;
@@ -128,8 +130,7 @@ export async function run(
     model = await engine.compile(network, { batchSize, loss, optimizer, seed, microBatch });
 
     const loop = new Loop(experiment, network, model, dataset, folder, surroundings, emit);
-    const started = request.resume !== undefined && readEvents(folder.folder).some((e) => e.type === 'started');
-    if (!started) {
+    if (!before.started) {
       emit({
         type: 'started',
         protocol: protocolVersion,
@@ -180,20 +181,21 @@ function reportFailure(error: unknown, surroundings: Surroundings, emit: (event:
   }
 }
 
-function openForResuming(runFolder: string, experiment: ResolvedExperiment): RunFolder {
+/** Takes hold of a run that can go on; `before` is what it has told so far. A run that cannot is left untouched. */
+function openForResuming(runFolder: string, experiment: ResolvedExperiment): { folder: RunFolder; before: History } {
   const folder = RunFolder.open(runFolder);
-  const name = path.basename(runFolder);
-  let problem: Message | undefined;
-  if (JSON.stringify(folder.record.experiment) !== JSON.stringify(experiment)) {
-    problem = message('resumeOtherExperiment', { run: name });
-  } else if (readEvents(runFolder).some((event) => event.type === 'finished')) {
-    problem = message('runFinished', { run: name });
-  }
-  if (problem) {
+  try {
+    const run = path.basename(runFolder);
+    if (JSON.stringify(folder.record.experiment) !== JSON.stringify(experiment)) {
+      throw new UserError(message('resumeOtherExperiment', { run }));
+    }
+    const before = readHistory(runFolder);
+    if (before.finished) throw new UserError(message('runFinished', { run }));
+    return { folder, before };
+  } catch (error) {
     folder.close();
-    throw new UserError(problem);
+    throw error;
   }
-  return folder;
 }
 
 class Loop {
@@ -227,13 +229,13 @@ class Loop {
   /** Loads the newest whole checkpoint, or fresh parameters. */
   async begin(resuming: boolean): Promise<void> {
     if (resuming) {
-      const { checkpoint, damage, fellBack } = readNewest<Position>(this.folder.folder, this.network);
+      const { checkpoint, damage } = readNewest<Position>(this.folder.folder, this.network);
       if (checkpoint) this.position = checkpoint.position;
       const { epoch, step } = this.position;
       this.emit({ type: 'resumed', time: new Date().toISOString(), epoch, step });
-      if (checkpoint && fellBack) {
+      if (checkpoint && damage.length > 0) {
         this.warn(message('checkpointFallback', { reason: damage.join(' '), epoch, step }));
-      } else if (!checkpoint && damage.length > 0) {
+      } else if (damage.length > 0) {
         this.warn(message('checkpointRestart'));
       }
       if (checkpoint) return this.model.load(checkpoint.state);
@@ -362,7 +364,7 @@ class Loop {
       const { lossSum, logits } = await this.model.evaluate(batch);
       loss += lossSum;
       for (let i = 0; i < batch.size; i++) {
-        const predicted = predictedClass(logits.subarray(i * outputs, (i + 1) * outputs));
+        const predicted = predictedClass(logits, i * outputs, outputs);
         confusion[batch.labels[i]!]![predicted]! += 1;
         if (predicted === batch.labels[i]) correct += 1;
       }
@@ -398,14 +400,6 @@ class Loop {
   private warn(text: Message): void {
     this.emit({ type: 'warning', message: text });
   }
-}
-
-/** Arg max, or for one logit whether it is positive. */
-function predictedClass(logits: Float32Array): number {
-  if (logits.length === 1) return logits[0]! > 0 ? 1 : 0;
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
-  return best;
 }
 
 function addDiagnostics(sums: EpochSums, figures: StepDiagnostics): void {

@@ -31,9 +31,6 @@ declare function acquireVsCodeApi(): {
 
 const vscode = acquireVsCodeApi();
 
-/** How long 'Resume' stays pressed without an answer. */
-const resumeSeconds = 10;
-
 /** Everything on the page for one snapshot. */
 class Page {
   private readonly history = new History();
@@ -47,7 +44,6 @@ class Page {
   private readonly tabs: Tabs;
   private readonly language: Language;
   private frame = 0;
-  private disposed = false;
 
   constructor(root: HTMLElement, snapshot: PanelSnapshot) {
     const language = (this.language = new Language(snapshot.language, snapshot.translations));
@@ -61,8 +57,6 @@ class Page {
     this.summary = new Summary(snapshot.title, snapshot.question, language, (command) => {
       vscode.postMessage({ type: command });
       if (command === 'stop' || command === 'resume') this.situation = { ...this.situation, pending: command };
-      // A run that cannot be resumed stays in its state, and of that no message comes.
-      if (command === 'resume') setTimeout(() => this.giveUp('resume'), resumeSeconds * 1000);
       redraw();
     });
     this.chart = new TrainingChart(language, theme, redraw);
@@ -102,12 +96,6 @@ class Page {
     this.schedule();
   }
 
-  private giveUp(command: Situation['pending']): void {
-    if (this.disposed || this.situation.pending !== command) return;
-    this.situation = { ...this.situation, pending: undefined };
-    this.schedule();
-  }
-
   themeChanged(): void {
     const theme = readTheme();
     this.chart.setTheme(theme);
@@ -116,7 +104,6 @@ class Page {
   }
 
   dispose(): void {
-    this.disposed = true;
     cancelAnimationFrame(this.frame);
     this.chart.dispose();
     this.diagnostics.dispose();

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { activate, deactivate } from '../../src/extension';
 import { parseExperiment, resolveExperiment } from '../../src/experiment';
 import { LiveRuns } from '../../src/host/liveRuns';
-import { bundleOf } from '../../src/host/localize';
+import { bundleOf } from '../../src/messages';
 import { Log } from '../../src/host/log';
 import type { PanelSnapshot, ToPanel } from '../../src/protocol';
 import { lockHolder, runsFolderOf } from '../../src/runs';

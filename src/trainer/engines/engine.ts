@@ -2,8 +2,8 @@
  * What an engine is: something that compiles an engine-neutral network into a training step and an evaluation.
  * `run.ts` drives it, `choose.ts` picks it, and one conformance suite (test/engines) holds every engine to it.
  */
-import { elements, Network, Tensors } from '../../networks/network';
-import { Message, message, UserError } from '../../messages';
+import { Network, Tensors } from '../../networks/network';
+import { Message } from '../../messages';
 import type { EngineName } from '../../protocol';
 
 export type { EngineName };
@@ -137,43 +137,4 @@ export interface EngineProvider {
   probe(): Promise<Availability>;
   /** Loads the library. Rejects with a UserError when that fails. */
   open(options: EngineOptions): Promise<Engine>;
-}
-
-/** Holds a state to its network. @throws Error that names the tensor that is missing, unknown or of another length */
-export function checkState(network: Network, { parameters, buffers, optimizer }: ModelState): void {
-  checkTensors('parameter', network.parameters, parameters);
-  checkTensors('buffer', network.buffers, buffers);
-  if (!optimizer) return;
-  checkTensors('first moment', network.parameters, optimizer.firstMoment);
-  checkTensors('second moment', network.parameters, optimizer.secondMoment);
-}
-
-function checkTensors(
-  what: string,
-  expected: readonly { readonly name: string; readonly shape: readonly number[] }[],
-  tensors: Tensors,
-): void {
-  for (const { name, shape } of expected) {
-    const values = tensors.get(name);
-    if (!values) throw new Error(`The ${what} ${name} is missing.`);
-    if (values.length !== elements(shape)) {
-      throw new Error(`The ${what} ${name} has ${values.length} values instead of ${shape.join('×')}.`);
-    }
-  }
-  const names = new Set(expected.map(({ name }) => name));
-  for (const name of tensors.keys()) {
-    if (!names.has(name)) throw new Error(`The network has no ${what} called ${name}.`);
-  }
-}
-
-/**
- * What a failed computation means to the user: that memory ran out, where the library says so (TensorFlow's "OOM when
- * allocating tensor", ONNX Runtime's "Failed to allocate memory", a JavaScript array's "allocation failed"), or else the
- * error as it is.
- */
-export function computationError(error: unknown, batchSize: number): unknown {
-  if (!/\bOOM\b|out of memory|bad_alloc|failed to allocate|allocation failed/i.test(String(error))) return error;
-  return new UserError(message('engineOutOfMemory', { batchSize }), message('engineOutOfMemoryAdvice'), {
-    cause: error,
-  });
 }

@@ -6,11 +6,18 @@
  * What a layer does to a channel is then done to one contiguous row, linear layers multiply by their weight as it lies in
  * memory, and flattening is free.
  */
-import { elements, Network, Node } from '../../../networks/network';
+import { elements, Network, Node, Shape } from '../../../networks/network';
 import { LossName } from '../engine';
 import { convolution, perChannel } from './convolution';
 import { Graph, Value } from './graph';
 import { adaptiveAvgPool, avgPool, Differentiable, maxPool } from './pooling';
+
+interface MaskInput {
+  readonly name: string;
+  readonly ordinal: number;
+  /** Of one example. */
+  readonly shape: Shape;
+}
 
 /** A graph with the names by which model.ts feeds and fetches; parameters and buffers are fed by their own names. */
 export interface TrainingGraph {
@@ -21,8 +28,8 @@ export interface TrainingGraph {
   readonly targets: string;
   /** Scalar by which the gradient of the sum of the losses is multiplied: 1 / examples of the step. */
   readonly scale: string;
-  /** Inputs [size, ...shape], one per dropout node with p > 0, in order. */
-  readonly masks: readonly { readonly name: string; readonly node: Node }[];
+  /** Inputs [size, ...shape], one per dropout node with p > 0. */
+  readonly masks: readonly MaskInput[];
   /** [size, outputs]. */
   readonly logits: string;
   /** In the order of Network.parameters; as many values as they have, in shapes of the graph's own. */
@@ -161,7 +168,7 @@ const rowSums = (graph: Graph, x: Value): Value => graph.reduce('ReduceSum', row
 class TrainingLowering {
   private readonly graph: Graph;
   private readonly parameters: Map<string, Value>;
-  private readonly masks: { name: string; node: Node }[] = [];
+  private readonly masks: MaskInput[] = [];
   private readonly peaks: Value[] = [];
   private readonly statistics: Value[] = [];
 
@@ -249,7 +256,7 @@ class TrainingLowering {
       if (op.p === 0) return { y: x, backward: (dy) => ({ inputs: [dy] }) };
       const given = graph.input(`mask_${op.ordinal}`, [this.size, ...node.shape]);
       const mask = batchInnermost(graph, given);
-      this.masks.push({ name: given.name, node });
+      this.masks.push({ name: given.name, ordinal: op.ordinal, shape: node.shape });
       return { y: graph.mul(x, mask), backward: (dy) => ({ inputs: [graph.mul(dy, mask)] }) };
     }
     const result = forward(graph, node, inputs, parameter);

@@ -4,19 +4,8 @@
  */
 import type * as Ort from 'onnxruntime-node';
 import { elements, Network, Tensors } from '../../../networks/network';
-import { fillDropoutMask } from '../../../random';
-import {
-  Batch,
-  checkState,
-  computationError,
-  EvaluationResult,
-  LossName,
-  Model,
-  ModelOptions,
-  ModelState,
-  StepPosition,
-  StepResult,
-} from '../engine';
+import { Batch, EvaluationResult, Model, ModelOptions, ModelState, StepPosition, StepResult } from '../engine';
+import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import { AdamMemory, SquaredNorms } from './adam';
 import { EvaluationGraph, evaluationGraph, trainingGraph, TrainingGraph } from './lowering';
 
@@ -120,7 +109,7 @@ export class OnnxModel implements Model {
       );
       this.step++;
       const norms = this.memory.update(this.options.optimizer, this.step, learningRate);
-      const { lossSum, correct, std } = summarise(logits, batch, this.network.outputs, this.options.loss);
+      const { lossSum, correct, std } = summarize(logits, batch, this.network.outputs, this.options.loss);
       return {
         loss: lossSum / batch.size,
         correct,
@@ -132,7 +121,7 @@ export class OnnxModel implements Model {
   gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }> {
     return this.guarded(async () => {
       const { logits } = await this.backward(batch, at, () => undefined);
-      const { lossSum } = summarise(logits, batch, this.network.outputs, this.options.loss);
+      const { lossSum } = summarize(logits, batch, this.network.outputs, this.options.loss);
       const gradients: Tensors = new Map(
         this.network.parameters.map(({ name }, k) => [name, this.memory.gradients[k]!.slice()] as const),
       );
@@ -160,7 +149,7 @@ export class OnnxModel implements Model {
         await session.run(feeds, fetches);
         logits.set(part.subarray(0, size * network.outputs), start * network.outputs);
       }
-      return { lossSum: summarise(logits, batch, network.outputs, this.options.loss).lossSum, logits };
+      return { lossSum: summarize(logits, batch, network.outputs, this.options.loss).lossSum, logits };
     });
   }
 
@@ -180,13 +169,11 @@ export class OnnxModel implements Model {
     onStatistics: (statistics: Float32Array, size: number) => void,
   ): Promise<Pass> {
     const { network, microBatch } = this;
-    if (batch.size < 1 || batch.size > this.options.batchSize) {
-      throw new RangeError(`a batch of ${batch.size} examples does not fit batchSize ${this.options.batchSize}`);
-    }
+    checkBatch(batch, this.options);
     const width = elements(network.inputShape);
     const logits = new Float32Array(batch.size * network.outputs);
     let peaks: Float32Array | undefined;
-    const masks = this.dropoutMasks(batch.size, at);
+    const masks = dropoutMasks(this.network, this.options.seed, at, batch.size);
     for (let start = 0; start < batch.size; start += microBatch) {
       const size = Math.min(microBatch, batch.size - start);
       const pass = this.training.get(size) ?? (await this.openTraining(size));
@@ -195,10 +182,10 @@ export class OnnxModel implements Model {
       feeds[graph.images] = this.tensor(images, [size, ...network.inputShape]);
       fillTargets(pass.targets, batch.labels.subarray(start, start + size), network.outputs);
       pass.scale[0] = 1 / batch.size;
-      graph.masks.forEach(({ name, node }, i) => {
-        const features = elements(node.shape);
-        const mask = masks[i]!.subarray(start * features, (start + size) * features);
-        feeds[name] = this.tensor(mask, [size, ...node.shape]);
+      graph.masks.forEach(({ name, ordinal, shape }) => {
+        const features = elements(shape);
+        const mask = masks.get(ordinal)!.subarray(start * features, (start + size) * features);
+        feeds[name] = this.tensor(mask, [size, ...shape]);
       });
       await pass.session.run(feeds, this.fetchesOf(pass, start === 0));
       if (start > 0) this.memory.accumulate();
@@ -295,16 +282,6 @@ export class OnnxModel implements Model {
     return Float64Array.from(shares);
   }
 
-  /** Masks of the whole batch, so that they do not depend on the size of a pass; one per dropout node with p > 0. */
-  private dropoutMasks(size: number, at: StepPosition): Float32Array[] {
-    return this.network.nodes.flatMap(({ op, shape }) => {
-      if (op.kind !== 'dropout' || op.p === 0) return [];
-      const mask = new Float32Array(size * elements(shape));
-      fillDropoutMask(mask, this.options.seed, at, op.ordinal, op.p);
-      return [mask];
-    });
-  }
-
   private open(): void {
     if (this.disposed) throw new Error('The model has been disposed.');
   }
@@ -337,39 +314,6 @@ function fillTargets(targets: Float32Array, labels: Int32Array, outputs: number)
   if (outputs === 1) return targets.set(labels);
   targets.fill(0);
   labels.forEach((label, n) => (targets[n * outputs + label] = 1));
-}
-
-/** Loss (in float64), accuracy and spread of the logits of a batch. */
-function summarise(
-  logits: Float32Array,
-  batch: Batch,
-  outputs: number,
-  loss: LossName,
-): { lossSum: number; correct: number; std: number } {
-  let [lossSum, correct, sum] = [0, 0, 0];
-  for (let n = 0; n < batch.size; n++) {
-    const label = batch.labels[n]!;
-    const first = n * outputs;
-    let best = first;
-    for (let i = first; i < first + outputs; i++) {
-      sum += logits[i]!;
-      if (logits[i]! > logits[best]!) best = i;
-    }
-    if ((outputs === 1 ? Number(logits[first]! > 0) : best - first) === label) correct++;
-    if (loss === 'bce_with_logits') {
-      const x = logits[first]!;
-      lossSum += Math.max(x, 0) - x * label + Math.log1p(Math.exp(-Math.abs(x)));
-    } else {
-      let total = 0;
-      for (let i = first; i < first + outputs; i++) total += Math.exp(logits[i]! - logits[best]!);
-      lossSum += Math.log(total) + logits[best]! - logits[first + label]!;
-    }
-  }
-  const count = batch.size * outputs;
-  const mean = sum / count;
-  let squares = 0;
-  for (let i = 0; i < count; i++) squares += (logits[i]! - mean) ** 2;
-  return { lossSum, correct, std: Math.sqrt(squares / count) };
 }
 
 /** Parts of evaluation: at least the training batch, more where images are small, within 64 MiB for the largest value. */

@@ -4,14 +4,10 @@
  * the backend in plain JavaScript.
  */
 import { elements, Network, parameterCount, Tensors } from '../../../networks/network';
-import { fillDropoutMask } from '../../../random';
 import {
   Batch,
-  checkState,
-  computationError,
   Engine,
   EvaluationResult,
-  LossName,
   Model,
   ModelOptions,
   ModelState,
@@ -19,6 +15,7 @@ import {
   StepPosition,
   StepResult,
 } from '../engine';
+import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import { Program, Tensor, Tf, TrainingRecord } from './program';
 
 export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'versions'> {
@@ -130,7 +127,7 @@ class TfjsModel implements Model {
         return { logits, figures: tf.stack([...norms, ...dead]) };
       });
       try {
-        const summary = summarise(await logits.data<'float32'>(), batch, this.network.outputs, this.options.loss);
+        const summary = summarize(await logits.data<'float32'>(), batch, this.network.outputs, this.options.loss);
         return {
           loss: summary.lossSum / batch.size,
           correct: summary.correct,
@@ -151,7 +148,7 @@ class TfjsModel implements Model {
       });
       try {
         const logits = (await pass.logits.data<'float32'>()).slice();
-        const { lossSum } = summarise(logits, batch, this.network.outputs, this.options.loss);
+        const { lossSum } = summarize(logits, batch, this.network.outputs, this.options.loss);
         return { loss: lossSum / batch.size, logits, gradients: await this.named(pass.gradients) };
       } finally {
         tf.dispose([pass.logits, ...pass.gradients]);
@@ -172,7 +169,7 @@ class TfjsModel implements Model {
           part.dispose();
         }
       }
-      return { lossSum: summarise(logits, batch, network.outputs, this.options.loss).lossSum, logits };
+      return { lossSum: summarize(logits, batch, network.outputs, this.options.loss).lossSum, logits };
     });
   }
 
@@ -194,10 +191,8 @@ class TfjsModel implements Model {
   ): { logits: Tensor; reluMaxima: Tensor[]; buffers: Tensor[]; gradients: Tensor[] } {
     const { tf, program } = this;
     const state = this.loaded();
-    if (batch.size < 1 || batch.size > this.options.batchSize) {
-      throw new RangeError(`a batch of ${batch.size} examples does not fit batchSize ${this.options.batchSize}`);
-    }
-    const masks = this.dropoutMasks(batch.size, at);
+    checkBatch(batch, this.options);
+    const masks = dropoutMasks(this.network, this.options.seed, at, batch.size);
     const logits: Tensor[] = [];
     let reluMaxima: Tensor[] = [];
     let buffers = state.buffers.map((tensor) => tf.clone(tensor));
@@ -317,18 +312,6 @@ class TfjsModel implements Model {
     return { gradientNorm, updateRatio, deadShare: Float64Array.from(figures.subarray(3 * count)), logitStd };
   }
 
-  /** Masks of the whole batch by the layer's ordinal, so that they do not depend on the size of a pass. */
-  private dropoutMasks(size: number, at: StepPosition): Map<number, Float32Array> {
-    const masks = new Map<number, Float32Array>();
-    for (const { op, shape } of this.network.nodes) {
-      if (op.kind !== 'dropout' || op.p === 0) continue;
-      const mask = new Float32Array(size * elements(shape));
-      fillDropoutMask(mask, this.options.seed, at, op.ordinal, op.p);
-      masks.set(op.ordinal, mask);
-    }
-    return masks;
-  }
-
   private *parts(batch: Batch): Generator<{ start: number; size: number; images: Float32Array }> {
     const width = elements(this.network.inputShape);
     for (let start = 0; start < batch.size; start += this.microBatch) {
@@ -378,38 +361,6 @@ function merged(before: Tensor[], now: Tensor[], join: (a: Tensor, b: Tensor) =>
     now[k]!.dispose();
     return both;
   });
-}
-
-/** Loss (in float64), accuracy and spread of the logits of a batch. */
-function summarise(
-  logits: Float32Array,
-  batch: Batch,
-  outputs: number,
-  loss: LossName,
-): { lossSum: number; correct: number; std: number } {
-  let [lossSum, correct, sum] = [0, 0, 0];
-  for (let n = 0; n < batch.size; n++) {
-    const label = batch.labels[n]!;
-    const row = logits.subarray(n * outputs, (n + 1) * outputs);
-    let best = 0;
-    row.forEach((logit, c) => {
-      sum += logit;
-      if (logit > row[best]!) best = c;
-    });
-    if ((outputs === 1 ? Number(row[0]! > 0) : best) === label) correct++;
-    if (loss === 'bce_with_logits') {
-      const [x] = row as unknown as [number];
-      lossSum += Math.max(x, 0) - x * label + Math.log1p(Math.exp(-Math.abs(x)));
-    } else {
-      const largest = row[best]!;
-      const total = row.reduce((all, logit) => all + Math.exp(logit - largest), 0);
-      lossSum += Math.log(total) + largest - row[label]!;
-    }
-  }
-  const mean = sum / (batch.size * outputs);
-  let squares = 0;
-  for (let i = 0; i < batch.size * outputs; i++) squares += (logits[i]! - mean) ** 2;
-  return { lossSum, correct, std: Math.sqrt(squares / (batch.size * outputs)) };
 }
 
 /** The largest pass that fits the memory, so that the passes of a full batch are of nearly equal size. */
