@@ -34,6 +34,8 @@ export class Run implements vscode.Disposable {
   private runFolder?: string;
   private statusMessage?: Message;
   private stopAsked = false;
+  /** The stamp of what is folded. */
+  private read = '';
   private readonly changes = new vscode.EventEmitter<RunChange>();
   readonly onDidChange = this.changes.event;
 
@@ -50,6 +52,7 @@ export class Run implements vscode.Disposable {
     const run = new Run(record.experiment);
     run.runFolder = folder;
     run.record = record;
+    run.read = run.stamp();
     run.fold(readEvents(folder));
     return run;
   }
@@ -142,6 +145,8 @@ export class Run implements vscode.Disposable {
     this.changes.fire({ type: 'state' });
     const end = await this.trainer.ended;
     this.trainer = undefined;
+    // All that is on disk has been told; to read it again would forget a crash, which nobody wrote there.
+    this.read = this.stamp();
     this.stopAsked = false;
     this.statusMessage = undefined;
     if ((end.kind === 'crashed' || end.kind === 'failed') && !this.folded.failed) {
@@ -170,6 +175,7 @@ export class Run implements vscode.Disposable {
   /** Reads the run's events again, when this window does not train it. */
   reread(): void {
     if (this.trainer) return;
+    this.read = this.stamp();
     this.folded = new History();
     this.milestones = [];
     if (this.runFolder !== undefined) this.fold(readEvents(this.runFolder));
@@ -178,12 +184,8 @@ export class Run implements vscode.Disposable {
 
   /** Watches a run while another process trains it, for as long as the result is not disposed of. */
   follow(): vscode.Disposable {
-    let seen = this.stamp();
     const timer = setInterval(() => {
-      if (this.training) return;
-      const now = this.stamp();
-      if (now === seen) return;
-      seen = now;
+      if (this.training || this.stamp() === this.read) return;
       try {
         this.reread();
       } catch {

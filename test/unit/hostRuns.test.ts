@@ -116,6 +116,29 @@ describe('training', () => {
     expect(run.history.failed).toBeUndefined();
   });
 
+  test('who watches a run that crashed goes on seeing why', async () => {
+    const { run, end, changes } = start('crash');
+    const following = run.follow();
+    await end;
+    const before = changes.length;
+    // Two looks at the disk, which knows nothing of the crash.
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect([run.state, run.history.failed?.message.id]).toEqual(['failed', 'trainerCrashed']);
+    expect(changes.slice(before).map(({ type }) => type)).not.toContain('reread');
+    following.dispose();
+  });
+
+  test('what happened between the reading of a run and the first look at it is seen', async () => {
+    const { run: first, end } = start('finish');
+    await end;
+    const run = Run.read(first.folder!);
+    fs.appendFileSync(path.join(first.folder!, 'metrics.jsonl'), '{"type":"resumed","time":"","epoch":1,"step":0}\n');
+    const following = run.follow();
+    await until(() => run.history.finished === undefined);
+    following.dispose();
+    run.dispose();
+  });
+
   test('a trainer that is missing is a failed run, not an exception', async () => {
     const missing = new LiveRuns(path.join(root, 'none.js'), globalStorage as never, log);
     const run = missing.start(experiment);
