@@ -22,7 +22,7 @@ const part = z
     error: 'expected a fraction up to 1, or a whole number of examples',
   });
 
-export const datasetNames = ['mnist', 'cat-dog'] as const;
+export const datasetNames = ['mnist', 'cat-dog', 'cifar8'] as const;
 export type DatasetName = (typeof datasetNames)[number];
 
 const jitter = z.number().min(0).max(1);
@@ -39,25 +39,54 @@ const inputSchema = z.strictObject({
     .enum(['resize', 'pad'])
     .default('resize')
     .describe('resize: scaled to the size; pad: placed in the middle of zeros (MNIST’s 28 to 32).'),
+  antialias: z
+    .boolean()
+    .default(true)
+    .describe('Whether shrinking averages all pixels (PyTorch) or reads the nearest four alone (Keras’s default).'),
   normalize: z
     .enum(['none', 'half', 'imagenet'])
     .default('none')
     .describe('none: 0 to 1; half: mean 0.5 and std 0.5, so -1 to 1; imagenet: ImageNet’s mean and std per channel.'),
 });
 
-const augmentSchema = z.strictObject({
-  randomResizedCrop: z.strictObject({ scale: range, ratio: range }).optional(),
-  horizontalFlip: probability.optional(),
-  rotation: z.number().min(0).max(180).optional().describe('Largest angle, in degrees.'),
-  colorJitter: z
-    .strictObject({
-      brightness: jitter.default(0),
-      contrast: jitter.default(0),
-      saturation: jitter.default(0),
-      hue: z.number().min(0).max(0.5).default(0),
-    })
-    .optional(),
-});
+/** Applied to training pictures only, in this order, a jitter's four parts in a random one. */
+const augmentSchema = z
+  .strictObject({
+    randomResizedCrop: z
+      .strictObject({
+        scale: range.describe('Share of the picture’s area.'),
+        ratio: range.describe('Width over height.'),
+      })
+      .optional()
+      .describe('A random part of the picture, resized to input.size (torchvision’s RandomResizedCrop).'),
+    randomCrop: z
+      .strictObject({ enlarge: z.number().min(1).max(4) })
+      .optional()
+      .describe(
+        'The picture resized to input.size, from there to `enlarge` times that, and cropped to input.size at a random place (Keras’s Resizing and RandomCrop; 256 to 224 is 1.142857).',
+      ),
+    horizontalFlip: probability.optional(),
+    rotation: z.number().min(0).max(180).optional().describe('Largest angle, in degrees (0.05 of a turn is 18).'),
+    rotationFill: z
+      .enum(['constant', 'reflect'])
+      .default('constant')
+      .describe('What appears in the corners: constant is black (torchvision), reflect mirrors the picture (Keras).'),
+    colorJitter: z
+      .strictObject({
+        brightness: jitter.default(0),
+        contrast: jitter.default(0),
+        saturation: jitter.default(0),
+        hue: z.number().min(0).max(0.5).default(0),
+      })
+      .optional()
+      .describe('torchvision’s ColorJitter.'),
+    channelContrast: jitter
+      .optional()
+      .describe('Contrast about the mean of each channel, by a factor of 1 ± this (Keras’s RandomContrast).'),
+  })
+  .refine((augment) => !augment.randomResizedCrop || !augment.randomCrop, {
+    error: 'expected randomResizedCrop or randomCrop, not both',
+  });
 
 const optimizerSchema = z.strictObject({
   name: z.literal('adam').default('adam'),
@@ -135,8 +164,12 @@ const resolvedSchema = z.strictObject({
 export type ResolvedExperiment = z.output<typeof resolvedSchema>;
 
 /** Number of classes of each dataset. */
-export const classCounts: Record<DatasetName, number> = { mnist: 10, 'cat-dog': 2 };
-export const datasetTitles: Record<DatasetName, string> = { mnist: 'MNIST', 'cat-dog': 'Cats vs Dogs' };
+export const classCounts: Record<DatasetName, number> = { mnist: 10, 'cat-dog': 2, cifar8: 8 };
+export const datasetTitles: Record<DatasetName, string> = {
+  mnist: 'MNIST',
+  'cat-dog': 'Cats vs Dogs',
+  cifar8: 'CIFAR-10 without cats and dogs',
+};
 
 /** The JSON Schema of an experiment file (draft 2020-12), for editors. */
 export function experimentJsonSchema(): object {

@@ -4,7 +4,7 @@
  * seed, epoch and index, so a run that goes on from a checkpoint draws exactly the curve it would have had.
  */
 import * as path from 'node:path';
-import { outputsOf, ResolvedExperiment } from '../experiment';
+import { datasetTitles, outputsOf, ResolvedExperiment } from '../experiment';
 import { History } from '../history';
 import { Message, message, UserError } from '../messages';
 import { buildNetwork, networks } from '../networks/catalog';
@@ -114,7 +114,7 @@ export async function run(
       surroundings.providers ?? allProviders,
     );
     engine = opened.engine;
-    surroundings.progress(message('loadingData', { dataset: experiment.dataset.name }));
+    surroundings.progress(message('loadingData', { dataset: datasetTitles[experiment.dataset.name] }));
     const dataset = await openDataset(experiment, request.dataFolder);
 
     let before = new History();
