@@ -34,7 +34,8 @@ const at = { epoch: 1, step: 0 };
 
 /** Registers the suite for one engine. */
 export function describeEngine(provider: EngineProvider, options: ConformanceOptions = {}): void {
-  describe(`engine ${provider.name}`, () => {
+  const without = options.engine?.without;
+  describe(`engine ${provider.name}${without ? ` without ${without.join(', ')}` : ''}`, () => {
     let engine: Engine;
     beforeAll(async () => {
       engine = await provider.open(options.engine ?? {});

@@ -3,3 +3,5 @@ import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 import { describeEngine } from './conformance';
 
 describeEngine(onnxProvider, { goldenNetworks: ['alexnet', 'vgg16', 'resnet18', 'resnet50'] });
+// Every rule again without what the self-check can switch off.
+describeEngine(onnxProvider, { engine: { without: ['winograd', 'fused-operators'] } });

@@ -111,9 +111,18 @@ export interface Model {
   dispose(): Promise<void>;
 }
 
+/**
+ * A faster way to the same result that an engine can do without, by name:
+ * `winograd`: wide 3×3 and 5×5 convolutions by Winograd's minimal filtering;
+ * `fused-operators`: ONNX Runtime's own operators, which do in one pass what takes two of ONNX's.
+ */
+export type Optimization = 'winograd' | 'fused-operators';
+
 export interface EngineOptions {
   /** CPU threads; default: physical cores. */
   readonly threads?: number;
+  /** Optimizations to leave out, because they go wrong on this machine (see selfCheck.ts). */
+  readonly without?: readonly Optimization[];
 }
 
 /** An engine that has been opened: its library is loaded. */
@@ -122,6 +131,8 @@ export interface Engine {
   readonly device: { readonly kind: 'cpu' | 'gpu'; readonly name: string; readonly threads?: number };
   /** Versions of the libraries that compute, by package name. */
   readonly versions: Readonly<Record<string, string>>;
+  /** What it uses now of the optimizations that it can do without; default: none. */
+  readonly optimizations?: readonly Optimization[];
   compile(network: Network, options: ModelOptions): Promise<Model>;
   dispose(): Promise<void>;
 }

@@ -41,7 +41,7 @@ const winogradChannels = 64;
 
 export function convolution(graph: Graph, op: ConvOp, x: Value, weight: Value, bias?: Value): Convolution {
   const [channels, , , n] = x.shape as [number, number, number, number];
-  if (suitsWinograd(op) && Math.min(channels, op.outChannels) >= winogradChannels) {
+  if (graph.uses('winograd') && suitsWinograd(op) && Math.min(channels, op.outChannels) >= winogradChannels) {
     const result = winogradConvolution(graph, op, x, weight);
     return bias ? { ...result, y: perChannel(graph, result.y, undefined, bias) } : result;
   }
@@ -94,6 +94,7 @@ export function perChannel(graph: Graph, x: Value, scale: Value | undefined, shi
   const factors = scale ?? graph.floats(new Float32Array(channels).fill(1));
   const inputs = [graph.reshape(x, rows), graph.reshape(factors, [channels, 1, 1]), graph.reshape(shift, [channels])];
   const attributes = { group: channels, kernel_shape: [1] };
+  if (addend && !graph.uses('fused-operators')) return graph.add(perChannel(graph, x, scale, shift), addend);
   const y = addend
     ? graph.node('FusedConv', [...inputs, graph.reshape(addend, rows)], rows, { attributes, domain: 'com.microsoft' })
     : graph.node('Conv', inputs, rows, { attributes });

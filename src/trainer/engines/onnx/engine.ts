@@ -6,8 +6,10 @@ import type * as Ort from 'onnxruntime-node';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
-import { Availability, Engine, EngineOptions, EngineProvider } from '../engine';
+import { Availability, Engine, EngineOptions, EngineProvider, Optimization } from '../engine';
 import { OnnxModel, OrtApi } from './model';
+
+const optimizations: readonly Optimization[] = ['winograd', 'fused-operators'];
 
 export const onnxProvider: EngineProvider = {
   name: 'onnx',
@@ -33,8 +35,16 @@ export const onnxProvider: EngineProvider = {
       name: 'onnx',
       device: device(threads),
       versions: { 'onnxruntime-node': ort.env.versions.node ?? ort.env.versions.common },
+      optimizations: optimizations.filter((optimization) => !options.without?.includes(optimization)),
       async compile(network, modelOptions) {
-        const model: OnnxModel = new OnnxModel(ort, network, modelOptions, sessionOptions, () => models.delete(model));
+        const model: OnnxModel = new OnnxModel(
+          ort,
+          network,
+          modelOptions,
+          sessionOptions,
+          () => models.delete(model),
+          options.without,
+        );
         models.add(model);
         return model;
       },

@@ -2,6 +2,7 @@
  * Builds an ONNX graph value by value, with the shape of every value known. The lowering (training.ts and the files it
  * calls) writes graphs through it; session.ts gives the finished model to ONNX Runtime.
  */
+import type { Optimization } from '../engine';
 import { Attribute, ConstantSpec, ElementType, encodeModel, NodeSpec, TensorSpec } from './proto';
 
 /** A tensor in the graph. */
@@ -25,7 +26,15 @@ export class Graph {
   /** What each reshaped value is a view of. */
   private readonly sources = new Map<Value, Value>();
 
-  constructor(private readonly name: string) {}
+  /** @param without optimizations that no operator of this graph may use */
+  constructor(
+    private readonly name: string,
+    private readonly without: readonly Optimization[] = [],
+  ) {}
+
+  uses(optimization: Optimization): boolean {
+    return !this.without.includes(optimization);
+  }
 
   input(name: string, shape: readonly number[], type: ElementType = 'float32'): Value {
     const value = { name, shape, type };
@@ -198,6 +207,11 @@ export class Graph {
    * Runtime would swap the factors to be rid of it.
    */
   matmulTransposed(a: Value, b: Value, which: 'a' | 'b'): Value {
+    if (!this.uses('fused-operators')) {
+      const order = a.shape.map((_, axis) => axis);
+      order.push(...order.splice(-2).reverse());
+      return which === 'a' ? this.matmul(this.transpose(a, order), b) : this.matmul(a, this.transpose(b, order));
+    }
     const [m, n] = which === 'a' ? [a.shape.at(-1)!, b.shape.at(-1)!] : [a.shape.at(-2)!, b.shape.at(-2)!];
     return this.node('FusedMatMul', [a, b], [...a.shape.slice(0, -2), m, n], {
       attributes: which === 'a' ? { transA: 1 } : { transB: 1 },

@@ -7,7 +7,7 @@
  * memory, and flattening is free.
  */
 import { elements, Network, Node, Shape } from '../../../networks/network';
-import { LossName } from '../engine';
+import type { LossName, Optimization } from '../engine';
 import { convolution, perChannel } from './convolution';
 import { Graph, Value } from './graph';
 import { adaptiveAvgPool, avgPool, Differentiable, maxPool } from './pooling';
@@ -46,12 +46,17 @@ export interface EvaluationGraph {
   readonly logits: string;
 }
 
-export function trainingGraph(network: Network, size: number, loss: LossName): TrainingGraph {
-  return new TrainingLowering(network, size, loss).lower();
+export function trainingGraph(
+  network: Network,
+  size: number,
+  loss: LossName,
+  without?: readonly Optimization[],
+): TrainingGraph {
+  return new TrainingLowering(network, size, loss, without).lower();
 }
 
-export function evaluationGraph(network: Network, size: number): EvaluationGraph {
-  const graph = new Graph(`${network.name}, evaluation`);
+export function evaluationGraph(network: Network, size: number, without?: readonly Optimization[]): EvaluationGraph {
+  const graph = new Graph(`${network.name}, evaluation`, without);
   const parameters = parameterInputs(graph, network);
   const buffers = new Map(network.buffers.map((b) => [b.name, graph.input(b.name, b.shape)] as const));
   const values: Value[] = [];
@@ -176,8 +181,9 @@ class TrainingLowering {
     private readonly network: Network,
     private readonly size: number,
     private readonly loss: LossName,
+    without: readonly Optimization[] | undefined,
   ) {
-    this.graph = new Graph(`${network.name}, training`);
+    this.graph = new Graph(`${network.name}, training`, without);
     this.parameters = parameterInputs(this.graph, network);
   }
 

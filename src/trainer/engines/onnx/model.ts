@@ -4,7 +4,16 @@
  */
 import type * as Ort from 'onnxruntime-node';
 import { elements, Network, Tensors } from '../../../networks/network';
-import { Batch, EvaluationResult, Model, ModelOptions, ModelState, StepPosition, StepResult } from '../engine';
+import {
+  Batch,
+  EvaluationResult,
+  Model,
+  ModelOptions,
+  ModelState,
+  Optimization,
+  StepPosition,
+  StepResult,
+} from '../engine';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import { AdamMemory, SquaredNorms } from './adam';
 import { EvaluationGraph, evaluationGraph, trainingGraph, TrainingGraph } from './lowering';
@@ -56,6 +65,7 @@ export class OnnxModel implements Model {
     private readonly options: ModelOptions,
     private readonly sessionOptions: Ort.InferenceSession.SessionOptions,
     private readonly onDispose: () => void,
+    private readonly without?: readonly Optimization[],
   ) {
     this.microBatch = Math.min(options.microBatch ?? options.batchSize, options.batchSize);
     this.memory = new AdamMemory(
@@ -205,7 +215,7 @@ export class OnnxModel implements Model {
 
   private async openTraining(size: number): Promise<TrainingSession> {
     const { network } = this;
-    const graph = trainingGraph(network, size, this.options.loss);
+    const graph = trainingGraph(network, size, this.options.loss, this.without);
     const session = await this.ort.InferenceSession.create(graph.model, this.sessionOptions);
     const targets = new Float32Array(size * network.outputs);
     const scale = new Float32Array(1);
@@ -227,7 +237,7 @@ export class OnnxModel implements Model {
 
   private async openEvaluation(size: number): Promise<EvaluationSession> {
     const { network } = this;
-    const graph = evaluationGraph(network, size);
+    const graph = evaluationGraph(network, size, this.without);
     const session = await this.ort.InferenceSession.create(graph.model, this.sessionOptions);
     const feeds = this.parameterFeeds();
     network.buffers.forEach(({ name, shape }, k) => (feeds[name] = this.tensor(this.buffers[k]!, shape)));
