@@ -4,6 +4,7 @@
  * Both channels begin with a version; a reader that meets another version says so instead of guessing.
  */
 import type { ResolvedExperiment } from './experiment';
+import type { ComparedRun } from './comparison';
 import type { Message } from './messages';
 import type { RunState } from './history';
 
@@ -174,3 +175,20 @@ export type FromPanel =
   | { readonly type: 'resume' }
   | { readonly type: 'showLog' }
   | { readonly type: 'revealFolder' };
+
+/** Everything that the comparison page draws; sent on 'ready' and whenever runs have changed. */
+export interface ToComparison {
+  readonly type: 'comparison';
+  readonly protocol: number;
+  /** Every run with an epoch to show, in the order of the notes. */
+  readonly runs: readonly ComparedRun[];
+  /** Names of the runs to begin with, unless the page has kept a choice of its own. */
+  readonly chosen: readonly string[];
+  /** Names of runs that the user has just asked for, to be added to whatever is shown. */
+  readonly added: readonly string[];
+  readonly language: string;
+  readonly translations: Readonly<Record<string, string>>;
+}
+
+export type FromComparison =
+  { readonly type: 'ready'; readonly protocol: number } | { readonly type: 'openRun'; readonly run: string };

@@ -15,12 +15,14 @@ import {
   ResolvedExperiment,
   resolveExperiment,
 } from '../experiment';
+import { compared, ComparedRun, inCourseOrder, representatives } from '../comparison';
 import { findExperiment, loadExperiments } from '../experimentFiles';
 import { bundleOf, Message, message, texts, UserError } from '../messages';
 import { engineNames, EngineRequest, RunEvent, StartedEvent, StepEvent } from '../protocol';
-import { readRecord, runsFolderOf } from '../runs';
+import { listRuns, lockHolder, readHistory, readRecord, runsFolderOf } from '../runs';
 import { endError, startTrainer, Trainer } from '../trainerClient';
 import { verifyDataset } from './data/open';
+import { comparisonTable } from './comparisonTable';
 import { probeAll } from './engines/choose';
 
 /** The exit statuses of the contract. */
@@ -71,6 +73,12 @@ const commands = {
     about: message('usageTrain'),
     options: Object.keys(options),
     run: train,
+  },
+  compare: {
+    arguments: '[<run>…] [--runs DIR] [--json]',
+    about: message('usageCompare'),
+    options: ['runs', 'lang', 'json'],
+    run: compare,
   },
   engines: {
     arguments: '',
@@ -174,6 +182,35 @@ function list(args: string[], values: Values): number {
       say(`${experiment.id.padEnd(24)} ${experiment.title.padEnd(32)} ${experiment.question}`.trimEnd());
     }
   }
+  return Exit.ok;
+}
+
+/** The rows of the runs named, or of those that stand for each experiment of the runs folder. */
+function comparedRuns(names: readonly string[], runsFolder: string): ComparedRun[] {
+  const read = (folder: string): ComparedRun => {
+    const { created, experiment } = readRecord(folder);
+    const history = readHistory(folder);
+    const state = history.state(lockHolder(folder) !== undefined);
+    return compared(path.basename(folder), created, experiment, history, state);
+  };
+  if (names.length > 0) {
+    return names.map((name) => {
+      const folder = [path.resolve(runsFolder, name), path.resolve(name)].find((f) => fs.existsSync(f));
+      if (folder === undefined) throw new UserError(message('runNotFound', { folder: path.resolve(runsFolder, name) }));
+      return read(folder);
+    });
+  }
+  return representatives(listRuns(runsFolder).map(({ folder }) => read(folder)));
+}
+
+function compare(names: string[], values: Values): number {
+  const runs = inCourseOrder(comparedRuns(names, path.resolve(values.runs ?? runsFolderOf('.'))));
+  if (values.json) {
+    for (const run of runs) say(JSON.stringify(run));
+    return Exit.ok;
+  }
+  if (runs.length === 0) throw new UserError(message('compareNone'));
+  say(comparisonTable(runs, t));
   return Exit.ok;
 }
 
