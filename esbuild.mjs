@@ -16,12 +16,14 @@ const node = {
   // Zod asks for it to find out whether it runs on Cloudflare; in VS Code's extension host that is logged as an error.
   define: { navigator: 'undefined' },
 };
+const page = { platform: 'browser', format: 'iife', target: 'chrome128' };
 const bundles = {
   'extension.js': { ...node, entryPoints: ['src/extension.ts'] },
   'trainer.js': { ...node, entryPoints: ['src/trainer/main.ts'] },
   'cli.js': { ...node, entryPoints: ['src/trainer/cli.ts'], banner: { js: '#!/usr/bin/env node' } },
-  // An `import` of a style sheet in it makes panel.css.
-  'panel.js': { platform: 'browser', format: 'iife', target: 'chrome128', entryPoints: ['src/webview/panel.ts'] },
+  // An `import` of a style sheet in a page makes its own .css beside it.
+  'panel.js': { ...page, entryPoints: ['src/webview/panel.ts'] },
+  'comparison.js': { ...page, entryPoints: ['src/webview/comparison.ts'] },
 };
 
 /**

@@ -18,7 +18,15 @@ export default tseslint.config(
     },
   },
   forbid(
-    ['src/experiment.ts', 'src/protocol.ts', 'src/history.ts', 'src/comparison.ts', 'src/messages.ts', 'src/random.ts', 'src/networks/**'],
+    [
+      'src/experiment.ts',
+      'src/protocol.ts',
+      'src/history.ts',
+      'src/comparison.ts',
+      'src/messages.ts',
+      'src/random.ts',
+      'src/networks/**',
+    ],
     [node, ['vscode'], numerical, ['**/runs', '**/trainerClient', '**/host/**', '**/trainer/**', '**/webview/**']],
     'Pure modules import only one another and zod.',
   ),

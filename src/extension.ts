@@ -5,6 +5,7 @@
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { Commands } from './host/commands';
+import { ComparisonPanel, comparisonType } from './host/comparisonPanel';
 import { Experiments, ExperimentTree } from './host/experimentTree';
 import { LiveRuns } from './host/liveRuns';
 import { loadTranslations, t } from './host/localize';
@@ -26,6 +27,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const experiments = new Experiments(path.join(context.extensionPath, 'experiments'));
   const runs = new RunList(globalStorageUri, live);
   const panels = new Panels(context.extensionUri, live, log, () => runs.folders);
+  const comparison = new ComparisonPanel(context.extensionUri, runs, log);
   const tree = new ExperimentTree(experiments, runs, log);
   const view = vscode.window.createTreeView('convlab.experiments', { treeDataProvider: tree, showCollapseAll: true });
   const sayWhereRunsGo = () => {
@@ -41,6 +43,7 @@ export function activate(context: vscode.ExtensionContext): void {
     live,
     runs,
     panels,
+    comparison,
     tree,
     view,
     view.onDidChangeVisibility(({ visible }) => tree.visible(visible)),
@@ -52,10 +55,12 @@ export function activate(context: vscode.ExtensionContext): void {
       live,
       runs,
       panels,
+      comparison,
       log,
     ),
     new Resumption(live, panels, runs, context.workspaceState, log),
     vscode.window.registerWebviewPanelSerializer(panelType, panels),
+    vscode.window.registerWebviewPanelSerializer(comparisonType, comparison),
   );
 }
 

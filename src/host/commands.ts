@@ -9,6 +9,7 @@ import { Experiment, resolveExperiment } from '../experiment';
 import { findExperiment } from '../experimentFiles';
 import { message, UserError } from '../messages';
 import { lockHolder } from '../runs';
+import type { ComparisonPanel } from './comparisonPanel';
 import type { Experiments, Node } from './experimentTree';
 import type { LiveRuns } from './liveRuns';
 import { dateTime, t, translate } from './localize';
@@ -32,6 +33,7 @@ export class Commands implements vscode.Disposable {
     private readonly live: LiveRuns,
     private readonly runs: RunList,
     private readonly panels: Panels,
+    private readonly comparison: ComparisonPanel,
     private readonly log: Log,
   ) {
     this.registered = [
@@ -43,6 +45,7 @@ export class Commands implements vscode.Disposable {
       log.command('convlab.stop', (target) => this.stop(target)),
       log.command('convlab.resume', (target) => this.resume(target)),
       log.command('convlab.openRun', (target) => this.openRun(target)),
+      log.command('convlab.compare', (target) => this.comparison.show(isNode(target, 'run') ? [target.line] : [])),
       log.command('convlab.deleteRun', (target) => this.deleteRun(target)),
       log.command('convlab.revealRun', (target) => this.revealRun(target)),
       log.command('convlab.showLog', () => log.show()),

@@ -17,7 +17,7 @@ import { workspaceFolders } from './settings';
 export interface GroupNode {
   readonly kind: 'group';
   readonly title: string;
-  readonly children: readonly (ExperimentNode | RunNode | BrokenNode)[];
+  readonly children: readonly (ExperimentNode | RunNode | BrokenNode | ComparisonNode)[];
 }
 
 export interface ExperimentNode {
@@ -41,7 +41,14 @@ export interface BrokenNode {
   readonly reason: string;
 }
 
-export type Node = GroupNode | ExperimentNode | RunNode | BrokenNode;
+/** The way to the summary table. */
+export interface ComparisonNode {
+  readonly kind: 'comparison';
+  /** Runs that it can show. */
+  readonly runs: number;
+}
+
+export type Node = GroupNode | ExperimentNode | RunNode | BrokenNode | ComparisonNode;
 
 /** The experiment files of the extension; read when first asked for. */
 export class Experiments {
@@ -87,6 +94,11 @@ export function arrange(
         starting: starting.has(experiment.id),
       })),
   }));
+  groups.push({
+    kind: 'group',
+    title: t(message('comparison')),
+    children: [{ kind: 'comparison', runs: lines.filter(({ epochsDone }) => epochsDone > 0).length }],
+  });
   groups.push({
     kind: 'group',
     title: t(message('treeOtherRuns')),
@@ -245,6 +257,16 @@ export function treeItem(node: Node): vscode.TreeItem {
       item.iconPath = new vscode.ThemeIcon('warning', new vscode.ThemeColor('list.warningForeground'));
       item.contextValue = 'broken';
       item.command = { command: 'vscode.open', title: item.description, arguments: [vscode.Uri.file(node.file)] };
+      return item;
+    }
+    case 'comparison': {
+      const item = new vscode.TreeItem(t(message('compareSummary')), None);
+      item.id = 'comparison';
+      item.contextValue = 'comparison';
+      item.description = node.runs > 0 ? t(message('compareRuns', { count: node.runs })) : '';
+      item.tooltip = t(message('compareTip'));
+      item.iconPath = new vscode.ThemeIcon('graph-line');
+      item.command = { command: 'convlab.compare', title: t(message('comparison')) };
       return item;
     }
     case 'experiment':

@@ -133,7 +133,7 @@ class RunPanel implements vscode.Disposable {
       panel.onDidDispose(() => this.end()),
       run.onDidChange((change) => this.changed(change)),
     );
-    panel.webview.html = panelHtml(panel.webview, extensionUri);
+    panel.webview.html = pageHtml(panel.webview, extensionUri, 'panel');
   }
 
   reveal(): void {
@@ -252,8 +252,8 @@ export function snapshotOf(run: Run): PanelSnapshot {
   };
 }
 
-/** The page: everything it loads comes from the extension's own folders, and only the script with the nonce runs. */
-export function panelHtml(webview: vscode.Webview, extensionUri: vscode.Uri): string {
+/** A page: everything it loads comes from the extension's own folders, and only the script with the nonce runs. */
+export function pageHtml(webview: vscode.Webview, extensionUri: vscode.Uri, page: 'panel' | 'comparison'): string {
   const nonce = randomBytes(18).toString('base64');
   const file = (name: string) =>
     escape(webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, 'dist', name)).toString());
@@ -272,11 +272,11 @@ export function panelHtml(webview: vscode.Webview, extensionUri: vscode.Uri): st
   <meta http-equiv="Content-Security-Policy" content="${escape(policy)}">
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <title>ConvLab</title>
-  <link rel="stylesheet" href="${file('panel.css')}">
+  <link rel="stylesheet" href="${file(`${page}.css`)}">
 </head>
 <body>
   <div id="app"></div>
-  <script nonce="${nonce}" src="${file('panel.js')}"></script>
+  <script nonce="${nonce}" src="${file(`${page}.js`)}"></script>
 </body>
 </html>`;
 }

@@ -22,6 +22,8 @@ export interface Theme {
   readonly fontSize: number;
   /** A colour for a layer, by its share of the way through the network: 0 the first layer, 1 the last. */
   layer(share: number): string;
+  /** A colour for the curve at `index` of several; after six they begin again. */
+  series(index: number): string;
 }
 
 /** Reads the theme that holds now. Fallbacks are those of VS Code's dark theme. */
@@ -39,6 +41,9 @@ export function readTheme(): Theme {
   const green = color('charts-green', [137, 209, 133, 1]);
   const purple = color('charts-purple', [177, 128, 215, 1]);
   const ramp = [blue, purple, red] as const;
+  const orange = color('charts-orange', [209, 134, 22, 1]);
+  const yellow = color('charts-yellow', [204, 167, 0, 1]);
+  const several = [blue, red, green, purple, orange, yellow];
   return {
     highContrast,
     foreground: colorText(foreground),
@@ -54,6 +59,7 @@ export function readTheme(): Theme {
     hoverBorder: colorText(color('editorHoverWidget-border', withAlpha(foreground, 0.4))),
     fontFamily: variable('font-family') || 'sans-serif',
     fontSize: parseFloat(variable('font-size')) || 13,
+    series: (index) => colorText(several[index % several.length]!),
     layer: (share) => colorText(share <= 0.5 ? mix(ramp[0], ramp[1], share * 2) : mix(ramp[1], ramp[2], share * 2 - 1)),
   };
 }
