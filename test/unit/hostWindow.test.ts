@@ -9,7 +9,7 @@ import { parseExperiment, resolveExperiment } from '../../src/experiment';
 import { LiveRuns } from '../../src/host/liveRuns';
 import { bundleOf } from '../../src/messages';
 import { Log } from '../../src/host/log';
-import type { PanelSnapshot, ToPanel } from '../../src/protocol';
+import type { PanelSnapshot, ToComparison, ToPanel } from '../../src/protocol';
 import { lockHolder, runsFolderOf } from '../../src/runs';
 import { env, fake, FakePanel, l10n, reset, TreeItem, Uri } from './vscodeFake';
 
@@ -279,6 +279,7 @@ describe('the tree', () => {
     open();
     expect(outline(await draw())).toEqual([
       ['LeNet-5', undefined, 'group', [['LeNet-5 on MNIST', '', 'experiment', []]]],
+      ['Comparison', undefined, 'group', [['Summary table and curves', '', 'comparison', []]]],
     ]);
     await train('finish');
     await until(() => texts().length > 0);
@@ -330,8 +331,8 @@ describe('the tree', () => {
     fs.writeFileSync(path.join(extension, 'experiments/odd.json'), '{ "id": "odd", "titel": "Odd" }');
     open();
     const groups = await draw();
-    expect(groups.map(({ item }) => item.label)).toEqual(['LeNet-5', 'Unusable experiment files']);
-    const { item } = groups[1]!.children[0]!;
+    expect(groups.map(({ item }) => item.label)).toEqual(['LeNet-5', 'Comparison', 'Unusable experiment files']);
+    const { item } = groups[2]!.children[0]!;
     expect([item.label, item.tooltip]).toEqual(['odd.json', expect.stringContaining('did you mean “title”?')]);
   });
 
@@ -346,6 +347,7 @@ describe('the tree', () => {
     const groups = outline(await draw()) as [string, unknown, unknown, unknown[]][];
     expect(groups.map(([label, , , children]) => [label, children.length])).toEqual([
       ['LeNet-5', 1],
+      ['Comparison', 1],
       ['Other runs', 1],
     ]);
   });
@@ -490,6 +492,71 @@ describe('panels', () => {
   });
 });
 
+describe('the comparison', () => {
+  const sent = (panel: FakePanel) => panel.sent as ToComparison[];
+
+  test('shows the runs, follows them while it is shown, and opens them', async () => {
+    open();
+    await run('convlab.compare');
+    const panel = fake.panels.at(-1)!;
+    expect(panel.title).toBe('Comparison');
+    panel.say({ type: 'ready', protocol: 1 });
+    await until(() => sent(panel).length === 1);
+    expect(sent(panel)[0]).toMatchObject({ type: 'comparison', protocol: 1, runs: [], chosen: [], language: 'en' });
+
+    const trained = await train('finish');
+    await until(() => sent(panel).at(-1)!.runs[0]?.state === 'finished');
+    const { runs, chosen } = sent(panel).at(-1)!;
+    const name = path.basename(runFolders()[0]!);
+    expect(runs.map((row) => [row.run, row.title, row.accuracy])).toEqual([
+      [name, 'LeNet-5 on MNIST', { value: 0.9876, of: 'test' }],
+    ]);
+    expect(chosen).toEqual([name]);
+    panel.say({ type: 'openRun', run: name });
+    await until(() => trained.revealed === 1);
+    // A name is looked up among the window's runs; a path is none.
+    panel.say({ type: 'openRun', run: runFolders()[0]! });
+    panel.say({ type: 'openRun' });
+    await until(() => fake.log.some((line) => line.includes('The comparison sent something that is no message')));
+    expect(fake.panels.length).toBe(2);
+
+    panel.show(false);
+    const before = sent(panel).length;
+    await train('finish');
+    await until(() => texts().length === 2);
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    expect(sent(panel).length).toBe(before);
+    panel.show(true);
+    panel.say({ type: 'ready', protocol: 1 });
+    await until(() => sent(panel).at(-1)!.runs.length === 2);
+    // One run of an experiment stands for it until another one is asked for.
+    expect(sent(panel).at(-1)!.chosen.length).toBe(1);
+  });
+
+  test('adds the run it is called with, and comes back after a reload', async () => {
+    open();
+    await train('finish');
+    await until(() => texts().length === 1);
+    const line = (await draw())[0]!.children[0]!.children[0]!.node;
+    await run('convlab.compare', line);
+    const panel = fake.panels.at(-1)!;
+    panel.say({ type: 'ready', protocol: 1 });
+    await until(() => sent(panel).length > 0);
+    expect(sent(panel)[0]!.added).toEqual([path.basename(runFolders()[0]!)]);
+    await run('convlab.compare');
+    expect(panel.revealed).toBe(1);
+    const back = new FakePanel();
+    await fake.serializers.get('convlab.comparison')!.deserializeWebviewPanel(back, undefined);
+    expect(back.disposed).toBe(true);
+    panel.dispose();
+    const again = new FakePanel();
+    await fake.serializers.get('convlab.comparison')!.deserializeWebviewPanel(again, undefined);
+    again.say({ type: 'ready', protocol: 1 });
+    await until(() => sent(again).length > 0);
+    expect(again.webview.html).toContain('dist/comparison.js');
+  });
+});
+
 describe('after a reload', () => {
   /** A run in the middle, whose window goes away. @returns what VS Code kept for the panel */
   async function leaveBehind(): Promise<{ run: string }> {
@@ -508,7 +575,7 @@ describe('after a reload', () => {
 
   async function restore(state: unknown): Promise<FakePanel> {
     const panel = new FakePanel();
-    await fake.serializer!.deserializeWebviewPanel(panel, state);
+    await fake.serializers.get('convlab.run')!.deserializeWebviewPanel(panel, state);
     panel.say({ type: 'ready', protocol: 1 });
     return panel;
   }

@@ -100,7 +100,8 @@ export const fake = {
   tree: undefined as FakeTree | undefined,
   visibility: new EventEmitter<{ visible: boolean }>(),
   view: undefined as { message: string | undefined } | undefined,
-  serializer: undefined as FakeSerializer | undefined,
+  /** By panel type. */
+  serializers: new Map<string, FakeSerializer>(),
 };
 
 const fresh = { ...fake };
@@ -115,6 +116,7 @@ export function reset(): void {
     executed: [],
     panels: [],
     commands: new Map(),
+    serializers: new Map(),
     watched: [],
   });
   l10n.bundle = undefined;
@@ -242,9 +244,9 @@ export const window = {
     fake.panels.push(panel);
     return panel;
   },
-  registerWebviewPanelSerializer: (_type: string, serializer: FakeSerializer) => {
-    fake.serializer = serializer;
-    return new Disposable(() => (fake.serializer = undefined));
+  registerWebviewPanelSerializer: (type: string, serializer: FakeSerializer) => {
+    fake.serializers.set(type, serializer);
+    return new Disposable(() => fake.serializers.delete(type));
   },
   showInformationMessage: notify('information'),
   showWarningMessage: notify('warning'),
