@@ -1,5 +1,6 @@
 /** The networks by the names that experiment files use. */
 import { alexnet } from './alexnet';
+import { alexnetKeras, resnet50Keras, vgg16Keras } from './keras';
 import { lenet5 } from './lenet5';
 import { Network } from './network';
 import { resnet18, resnet50 } from './resnet';
@@ -14,6 +15,9 @@ export const networks = {
   vgg16: { title: 'VGG-16', build: vgg16 },
   resnet18: { title: 'ResNet-18', build: resnet18 },
   resnet50: { title: 'ResNet-50', build: resnet50 },
+  'alexnet-keras': { title: 'AlexNet (Keras)', build: alexnetKeras },
+  'vgg16-keras': { title: 'VGG-16 (Keras)', build: vgg16Keras },
+  'resnet50-keras': { title: 'ResNet-50 (Keras)', build: resnet50Keras },
 } satisfies Record<string, { title: string; build: Build }>;
 
 export type NetworkName = keyof typeof networks;
