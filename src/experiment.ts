@@ -94,6 +94,10 @@ const optimizerSchema = z.strictObject({
   beta1: z.number().min(0).lt(1).default(0.9),
   beta2: z.number().min(0).lt(1).default(0.999),
   eps: z.number().positive().default(1e-8),
+  epsilonHat: z
+    .boolean()
+    .optional()
+    .describe('Whether eps is added before the bias correction, as Keras does; PyTorch adds it after.'),
 });
 
 const datasetSchema = z.strictObject({

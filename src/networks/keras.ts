@@ -17,10 +17,7 @@ const keras = { weightInit: glorotUniform, biasInit: constant(0) };
 export function alexnetKeras(input: Input, outputs: number): Network {
   const net = new NetworkBuilder('alexnet-keras', input);
   const conv = (index: number, from: number, channels: number, kernel: number, stride = 1) =>
-    net.relu(
-      `relu${index}`,
-      net.conv(`conv${index}`, from, channels, { kernel, stride, padding: 'same', ...keras }),
-    );
+    net.relu(`relu${index}`, net.conv(`conv${index}`, from, channels, { kernel, stride, padding: 'same', ...keras }));
   const pool = (index: number, from: number) => net.maxPool(`pool${index}`, from, { kernel: 3, stride: 2 });
   let x = pool(1, conv(1, net.input, 96, 11, 4));
   x = pool(2, conv(2, x, 256, 5));
@@ -63,12 +60,19 @@ export function vgg16Keras(input: Input, outputs: number): Network {
  */
 export function resnet50Keras(input: Input, outputs: number): Network {
   const net = new NetworkBuilder('resnet50-keras', input);
-  const convBn = (name: string, from: number, channels: number, kernel: number, stride = 1, padding: number | 'same' = 0) =>
-    net.batchNorm(
-      `${name}_bn`,
-      net.conv(`${name}_conv`, from, channels, { kernel, stride, padding, ...keras }),
-      { eps: 1.001e-5, momentum: 0.01, unbiasedRunningVariance: false },
-    );
+  const convBn = (
+    name: string,
+    from: number,
+    channels: number,
+    kernel: number,
+    stride = 1,
+    padding: number | 'same' = 0,
+  ) =>
+    net.batchNorm(`${name}_bn`, net.conv(`${name}_conv`, from, channels, { kernel, stride, padding, ...keras }), {
+      eps: 1.001e-5,
+      momentum: 0.01,
+      unbiasedRunningVariance: false,
+    });
   let x = net.relu('conv1_relu', convBn('conv1', net.input, 64, 7, 2, 3));
   // Keras pads with zeros before it pools; after a ReLU those never win, so this is the usual padding.
   x = net.maxPool('pool1_pool', x, { kernel: 3, stride: 2, padding: 1 });

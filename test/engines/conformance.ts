@@ -85,23 +85,23 @@ export function describeEngine(provider: EngineProvider, options: ConformanceOpt
       }
     }
 
-    describe('PyTorch’s figures', () => {
+    describe('the figures of PyTorch and Keras', () => {
       const small = { logits: 1e-4, loss: 1e-4, norm: 1e-3, adam: 1e-3, adamSteps: 5 };
       // Float32 through up to 50 layers; Adam's first step divides each gradient by itself, so the sign of tiny ones,
       // which rounding decides, moves later losses. ResNet-50 at batch 2 normalises over few values on top of that.
       const large = { logits: 1e-3, loss: 1e-3, norm: 1e-2, adam: 1e-2, adamSteps: 2 };
-      const tolerances = { lenet5: small, alexnet: large, vgg16: large, resnet18: large, resnet50: large };
       const names: NetworkName[] = ['lenet5', ...(options.goldenNetworks ?? [])];
       for (const name of names) {
         const golden = readGolden(name);
         const network = goldenNetwork(golden);
-        const tolerance = name === 'resnet50' ? { ...large, norm: 2e-2, adam: 5e-2 } : tolerances[name];
+        const deep = { ...large, norm: 2e-2, adam: 5e-2 };
+        const tolerance = name === 'lenet5' ? small : name.startsWith('resnet50') ? deep : large;
         needs(
           name,
           [...kinds(network), golden.loss_function],
           async () => {
             const batch = goldenBatch(golden);
-            const optimizer = { ...adam, learningRate: golden.learning_rate };
+            const optimizer = { ...adam, ...golden.adam, learningRate: golden.learning_rate };
             const modelOptions = {
               batchSize: batch.size,
               loss: golden.loss_function,
@@ -118,8 +118,12 @@ export function describeEngine(provider: EngineProvider, options: ConformanceOpt
               expectClose(training.logits, golden.train_logits.flat(), tolerance.logits, 'training logits');
               expectRelative(training.loss, golden.train_loss, tolerance.loss, 'loss');
               expect([...training.gradients.keys()]).toEqual(golden.parameters.map((p) => p.name));
+              // Keras's ResNet-50 has biases before batch norm: their gradients cancel, and only rounding is left.
+              const most = Math.max(...Object.values(golden.gradient_l2_norms));
               for (const [key, gradient] of training.gradients) {
-                expectRelative(norm(gradient), golden.gradient_l2_norms[key]!, tolerance.norm, `gradient of ${key}`);
+                const expected = golden.gradient_l2_norms[key]!;
+                if (expected > 1e-12) expectRelative(norm(gradient), expected, tolerance.norm, `gradient of ${key}`);
+                else expect(norm(gradient), `gradient of ${key}`).toBeLessThan(1e-5 * most);
               }
 
               const losses: number[] = [];
@@ -293,45 +297,63 @@ export function describeEngine(provider: EngineProvider, options: ConformanceOpt
     describe('a step', () => {
       const network = everyLayer();
 
-      needs('updates as Adam does, with any settings and a changing learning rate', kinds(network), async () => {
-        const { parameters, buffers, batch } = setting(network, 3, 'cross_entropy');
-        // An epsilon of the size of the gradients shows where it is added.
-        const optimizer = { name: 'adam', learningRate: 1e-3, beta1: 0.8, beta2: 0.95, eps: 1e-2 } as const;
-        await withModel(network, { optimizer }, { parameters, buffers }, async (model) => {
-          const moments = new Map(
-            [...parameters].map(([name, p]) => [
-              name,
-              { m: new Float64Array(p.length), v: new Float64Array(p.length) },
-            ]),
-          );
-          for (const [step, learningRate] of [1e-2, 1e-2, 1e-3].entries()) {
-            const before = await model.save();
-            const { gradients } = await model.gradients(batch, { epoch: 1, step });
-            await model.trainStep(batch, { epoch: 1, step }, learningRate);
-            const after = await model.save();
-            expect(after.optimizer!.step).toBe(step + 1);
-            for (const [name, gradient] of gradients) {
-              const { m, v } = moments.get(name)!;
-              const start = before.parameters.get(name)!;
-              const expected = Float64Array.from(start, (p, i) => {
-                const g = gradient[i]!;
-                m[i] = optimizer.beta1 * m[i]! + (1 - optimizer.beta1) * g;
-                v[i] = optimizer.beta2 * v[i]! + (1 - optimizer.beta2) * g * g;
-                const mean = m[i] / (1 - optimizer.beta1 ** (step + 1));
-                const square = v[i] / (1 - optimizer.beta2 ** (step + 1));
-                return p - (learningRate * mean) / (Math.sqrt(square) + optimizer.eps);
-              });
-              // A parameter near 1 rounds at 6e-8; the updates are about 1e-3 and up.
-              const update = after.parameters.get(name)!.map((p, i) => p - start[i]!);
-              const wanted = expected.map((p, i) => p - start[i]!);
-              const slack = 1e-3 * largest(wanted) + 1.2e-7 * largest(start);
-              update.forEach((u, i) => expect(Math.abs(u - wanted[i]!), `update of ${name}`).toBeLessThan(slack));
-              expectClose(after.optimizer!.firstMoment.get(name)!, m, 1e-4, `first moment of ${name}`, 1e-7);
-              expectClose(after.optimizer!.secondMoment.get(name)!, v, 1e-4, `second moment of ${name}`, 1e-9);
-            }
-          }
-        });
-      });
+      for (const epsilonHat of [false, true]) {
+        const form = epsilonHat ? 'as Keras adds it' : 'as PyTorch adds it';
+        needs(
+          `updates as Adam does, with any settings and a changing learning rate, epsilon ${form}`,
+          kinds(network),
+          async () => {
+            const { parameters, buffers, batch } = setting(network, 3, 'cross_entropy');
+            // An epsilon of the size of the gradients shows where it is added.
+            const optimizer = {
+              name: 'adam',
+              learningRate: 1e-3,
+              beta1: 0.8,
+              beta2: 0.95,
+              eps: 1e-2,
+              epsilonHat,
+            } as const;
+            await withModel(network, { optimizer }, { parameters, buffers }, async (model) => {
+              const moments = new Map(
+                [...parameters].map(([name, p]) => [
+                  name,
+                  { m: new Float64Array(p.length), v: new Float64Array(p.length) },
+                ]),
+              );
+              for (const [step, learningRate] of [1e-2, 1e-2, 1e-3].entries()) {
+                const before = await model.save();
+                const { gradients } = await model.gradients(batch, { epoch: 1, step });
+                await model.trainStep(batch, { epoch: 1, step }, learningRate);
+                const after = await model.save();
+                expect(after.optimizer!.step).toBe(step + 1);
+                for (const [name, gradient] of gradients) {
+                  const { m, v } = moments.get(name)!;
+                  const start = before.parameters.get(name)!;
+                  const expected = Float64Array.from(start, (p, i) => {
+                    const g = gradient[i]!;
+                    m[i] = optimizer.beta1 * m[i]! + (1 - optimizer.beta1) * g;
+                    v[i] = optimizer.beta2 * v[i]! + (1 - optimizer.beta2) * g * g;
+                    const mean = m[i] / (1 - optimizer.beta1 ** (step + 1));
+                    const square = v[i] / (1 - optimizer.beta2 ** (step + 1));
+                    // The paper's ε̂: lr · sqrt(1 - β2^t) / (1 - β1^t) · m / (sqrt(v) + ε̂).
+                    const eps = epsilonHat
+                      ? optimizer.eps / Math.sqrt(1 - optimizer.beta2 ** (step + 1))
+                      : optimizer.eps;
+                    return p - (learningRate * mean) / (Math.sqrt(square) + eps);
+                  });
+                  // A parameter near 1 rounds at 6e-8; the updates are about 1e-3 and up.
+                  const update = after.parameters.get(name)!.map((p, i) => p - start[i]!);
+                  const wanted = expected.map((p, i) => p - start[i]!);
+                  const slack = 1e-3 * largest(wanted) + 1.2e-7 * largest(start);
+                  update.forEach((u, i) => expect(Math.abs(u - wanted[i]!), `update of ${name}`).toBeLessThan(slack));
+                  expectClose(after.optimizer!.firstMoment.get(name)!, m, 1e-4, `first moment of ${name}`, 1e-7);
+                  expectClose(after.optimizer!.secondMoment.get(name)!, v, 1e-4, `second moment of ${name}`, 1e-9);
+                }
+              }
+            });
+          },
+        );
+      }
 
       needs('takes a last batch smaller than batchSize, between full ones', kinds(network), async () => {
         const { parameters, buffers, batch } = setting(network, 8, 'cross_entropy');

@@ -1,6 +1,7 @@
 /**
- * PyTorch's figures for the five networks (test/golden/*.json, computed in float64) and the closed formula that rebuilds
- * the parameters and inputs they were computed from. Used by the conformance suite and by the unit tests of src/networks.
+ * The frameworks' figures (test/golden/*.json, computed in float64: PyTorch's for the five networks, Keras's for those of
+ * the notes' appendix, which bench/keras_golden.py writes) and the closed formula that rebuilds the parameters and inputs
+ * they were computed from. Used by the conformance suite and by the unit tests of src/networks.
  */
 import { readFileSync } from 'node:fs';
 import { buildNetwork, NetworkName } from '../../src/networks/catalog';
@@ -14,6 +15,8 @@ export interface Golden {
   readonly targets: readonly number[];
   readonly loss_function: LossName;
   readonly learning_rate: number;
+  /** Where Adam's settings are not PyTorch's. */
+  readonly adam?: { readonly eps: number; readonly epsilonHat: boolean };
   readonly parameter_count: number;
   readonly parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
   readonly buffers: readonly { readonly name: string; readonly shape: readonly number[] }[];

@@ -1,4 +1,4 @@
-/** The five networks against torchvision's: names, shapes, order, costs, and how their parameters start. */
+/** The networks against torchvision's and Keras's: names, shapes, order, costs, and how their parameters start. */
 import { describe, expect, it } from 'vitest';
 import { buildNetwork, NetworkName, networkNames } from '../../src/networks/catalog';
 import {
@@ -12,7 +12,7 @@ import {
 } from '../../src/networks/network';
 import { goldenNetwork, readGolden } from '../engines/golden';
 
-describe.each(networkNames)('%s and PyTorch', (name) => {
+describe.each(networkNames)('%s and its original', (name) => {
   const golden = readGolden(name);
   const network = goldenNetwork(golden);
 
@@ -47,6 +47,9 @@ describe('costs', () => {
     ['vgg16', [3, 224, 224], 1000, 15_470_264_320],
     ['resnet18', [3, 224, 224], 1000, 1_814_073_344],
     ['resnet50', [3, 224, 224], 1000, 4_089_184_256],
+    // Keras's VGG-16 is the same; its ResNet-50 strides a layer earlier, in the 1×1 convolution before the 3×3.
+    ['vgg16-keras', [3, 224, 224], 1000, 15_470_264_320],
+    ['resnet50-keras', [3, 224, 224], 1000, 3_857_973_248],
   ] as const)('%s takes the known number of multiply-adds', (name, input, outputs, multiplyAdds) => {
     const costs = layerCosts(buildNetwork(name, input, outputs));
     expect(costs.reduce((sum, layer) => sum + layer.multiplyAdds, 0)).toBe(multiplyAdds);
@@ -62,12 +65,16 @@ describe('costs', () => {
   });
 });
 
-/** What torch.nn's reset_parameters and torchvision's constructors give each parameter. */
+/** What torch.nn's reset_parameters, torchvision's constructors and Keras's layers give each parameter. */
 type Start = { uniform: number } | { normal: number } | { value: number };
 function pytorchStart(network: NetworkName, name: string, shape: readonly number[], fanIn: number): Start {
   const bias = name.endsWith('.bias');
   const convolution = shape.length === 4;
   const fanOut = convolution ? shape[0]! * shape[2]! * shape[3]! : shape[0]!;
+  if (network.endsWith('-keras')) {
+    const rows = shape.length >= 2;
+    return rows ? { uniform: Math.sqrt(6 / (fanIn + fanOut)) } : { value: name.endsWith('_bn.weight') ? 1 : 0 };
+  }
   if (network === 'vgg16' && name !== 'classifier.6.weight' && name !== 'classifier.6.bias') {
     if (bias) return { value: 0 };
     return { normal: convolution ? Math.sqrt(2 / fanOut) : 0.01 };
@@ -85,7 +92,7 @@ describe.each(networkNames)('the initialisation of %s', (name) => {
   const network = { ...whole, parameters: whole.parameters.filter((p) => elements(p.shape) <= 2 ** 21) };
   const values = initialParameters(network, 7);
 
-  it('follows PyTorch’s rules', () => {
+  it('follows its framework’s rules', () => {
     let fanIn = 0;
     for (const { name: key, shape } of whole.parameters) {
       // A bias takes its fan from the weight before it.
@@ -133,6 +140,8 @@ describe('inputs', () => {
     ['lenet5', 1, 15, 'the 2×2 window of pool2 does not fit its 1×1 input', 16],
     ['alexnet', 3, 62, 'the 3×3 window of features.12 does not fit its 2×2 input', 63],
     ['vgg16', 3, 31, 'the 2×2 window of features.30 does not fit its 1×1 input', 32],
+    ['alexnet-keras', 3, 56, 'the 3×3 window of pool5 does not fit its 2×2 input', 57],
+    ['vgg16-keras', 3, 31, 'the 2×2 window of block5_pool does not fit its 1×1 input', 32],
   ] as const)('of %s with %i channels and %i pixels are too small: %s', (name, channels, small, sentence, enough) => {
     expect(() => buildNetwork(name, [channels, small, small], 1)).toThrow(
       new RangeError(`${name}: ${sentence}; use a larger input size`),
@@ -144,11 +153,12 @@ describe('inputs', () => {
     expect(buildNetwork('resnet18', [3, 1, 1], 1).nodes.at(-1)!.shape).toEqual([1]);
   });
 
-  it('keep the parameters: only LeNet-5’s first linear layer depends on the size', () => {
+  it('keep the parameters: only a first linear layer without pooling before it depends on the size', () => {
+    const flattening = ['lenet5', 'alexnet-keras', 'vgg16-keras'];
     for (const name of networkNames) {
       const shapes = (size: number) => buildNetwork(name, [3, size, size], 1).parameters.map((p) => p.shape.join('×'));
       const [small, large] = [shapes(64), shapes(96)];
-      expect(small.filter((shape, i) => shape !== large[i])).toHaveLength(name === 'lenet5' ? 1 : 0);
+      expect(small.filter((shape, i) => shape !== large[i])).toHaveLength(flattening.includes(name) ? 1 : 0);
     }
   });
 });

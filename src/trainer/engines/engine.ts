@@ -16,8 +16,10 @@ export interface AdamOptions {
   readonly learningRate: number;
   readonly beta1: number;
   readonly beta2: number;
-  /** Added to the root of the second moment after bias correction: PyTorch 1e-8, Keras 1e-7. */
+  /** Added to the root of the second moment, in PyTorch (1e-8) after its bias correction. */
   readonly eps: number;
+  /** Whether `eps` is added before the bias correction, as Keras does (1e-7): ε̂ at the end of the paper's section 2. */
+  readonly epsilonHat?: boolean;
 }
 
 export interface ModelOptions {

@@ -81,9 +81,10 @@ export class AdamMemory {
    * @param step number of this update, from 1
    */
   update(options: AdamOptions, step: number, learningRate: number): SquaredNorms[] {
-    const { beta1, beta2, eps } = options;
+    const { beta1, beta2 } = options;
     const stepSize = learningRate / (1 - beta1 ** step);
     const rootScale = 1 / Math.sqrt(1 - beta2 ** step);
+    const eps = options.epsilonHat ? options.eps * rootScale : options.eps;
     return this.parameters.map((parameter, k) => {
       this.kernel.update(
         parameter.byteOffset,

@@ -269,13 +269,14 @@ class TfjsModel implements Model {
    */
   private update(state: DeviceState, gradients: readonly Tensor[], learningRate: number): Tensor[] {
     const { tf } = this;
-    const { beta1, beta2, eps } = this.options.optimizer;
+    const { beta1, beta2, eps, epsilonHat } = this.options.optimizer;
     state.step++;
     const stepSize = tf.scalar(learningRate / (1 - beta1 ** state.step));
-    const rootScale = tf.scalar(1 / Math.sqrt(1 - beta2 ** state.step));
+    const rootCorrection = 1 / Math.sqrt(1 - beta2 ** state.step);
+    const rootScale = tf.scalar(rootCorrection);
     const [keep1, take1] = [tf.scalar(beta1), tf.scalar(1 - beta1)];
     const [keep2, take2] = [tf.scalar(beta2), tf.scalar(1 - beta2)];
-    const epsilon = tf.scalar(eps);
+    const epsilon = tf.scalar(epsilonHat ? eps * rootCorrection : eps);
     const squaredNorm = (tensor: Tensor) => tf.tidy(() => tf.sum(tf.square(tensor)));
     const moment = (before: Tensor, keep: Tensor, now: () => Tensor, take: Tensor) => {
       const after = tf.tidy(() => tf.add(tf.mul(before, keep), tf.mul(now(), take)));
