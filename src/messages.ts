@@ -64,11 +64,18 @@ export const texts = {
 
   // Engines
   openingEngine: 'Starting the engine…',
+  checkingEngine: 'Checking that {engine} computes rightly here…',
+  selfCheckWrong:
+    '{engine} computes {layer} wrongly on this machine: {figure} is off by {error} of its size, and {tolerance} is allowed.',
+  selfCheckThrew: '{engine} cannot compute {layer} on this machine: {reason}',
+  selfCheckAdvice: 'Train with another engine, or update the driver or the package that it computes with.',
+  engineWithout: '{engine} trains without {optimization} here, and therefore more slowly: {reason}',
   compilingNetwork: 'Preparing {network}…',
   engineUnusable: 'The engine “{engine}” cannot train here: {reason}',
   engineNone: 'No engine can train on this machine: {reasons}',
   engineChosenAsked: '{engine} was asked for.',
   engineChosenOnnx: 'onnx trains on any processor without further installation.',
+  engineChosenLast: '{engine} trains on the processor, because no other engine can train here.',
   engineChosenGpu: '{engine} found a graphics processor: {device}.',
   engineNotChosenCpu: '{engine} would run on the processor here, where onnx is the better choice.',
   engineNotChosenReason: '{engine}: {reason}',

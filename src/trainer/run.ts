@@ -15,15 +15,14 @@ import { checkDiskSpace, readNewest, writeBest, writeLast } from './checkpoint';
 import { evaluationBatches, trainingBatches } from './data/batches';
 import type { Dataset, Part } from './data/dataset';
 import { openDataset } from './data/open';
-import { openEngine, providers as allProviders } from './engines/choose';
-import type { Engine, EngineProvider, Model, StepDiagnostics } from './engines/engine';
+import { EngineChoice, openEngine } from './engines/choose';
+import type { Engine, Model, StepDiagnostics } from './engines/engine';
 import { predictedClass } from './engines/step';
 
 /** What the loop needs from the process it runs in. */
-export interface Surroundings {
+export interface Surroundings extends EngineChoice {
   /** ConvLab's own version, recorded with the run. */
   readonly version: string;
-  readonly providers?: readonly EngineProvider[];
   /** Called after the events are on disk. */
   emit(events: readonly RunEvent[]): void;
   progress(message: Message): void;
@@ -108,11 +107,7 @@ export async function run(
       throw new UserError(message('weightsUnsupported'), message('weightsUnsupportedAdvice'));
     }
     surroundings.progress(message('openingEngine'));
-    const opened = await openEngine(
-      request.engine,
-      { threads: request.threads },
-      surroundings.providers ?? allProviders,
-    );
+    const opened = await openEngine(request.engine, { threads: request.threads }, surroundings);
     engine = opened.engine;
     surroundings.progress(message('loadingData', { dataset: datasetTitles[experiment.dataset.name] }));
     const dataset = await openDataset(experiment, request.dataFolder);
@@ -146,6 +141,7 @@ export async function run(
         classNames: dataset.classNames,
       });
     }
+    for (const warning of opened.warnings) emit({ type: 'warning', message: warning });
     await loop.begin(request.resume !== undefined);
     const result = await loop.train();
     folder.writeResult(result);

@@ -3,6 +3,7 @@
  * reference, and the promises of src/trainer/engines/engine.ts. Each engine's test file calls {@link describeEngine}.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { english } from '../../src/messages';
 import { NetworkName } from '../../src/networks/catalog';
 import { elements, initialBuffers, Network, Op, Tensors } from '../../src/networks/network';
 import { fillUniform, streamKey, word } from '../../src/random';
@@ -17,6 +18,7 @@ import {
   ModelOptions,
   ModelState,
 } from '../../src/trainer/engines/engine';
+import { selfCheck } from '../../src/trainer/engines/selfCheck';
 import { everyLayer, gradientCases, networkOf } from './cases';
 import { goldenBatch, goldenNetwork, goldenParameters, readGolden } from './golden';
 import { finiteDifferences, referenceForward, referenceLoss } from './reference';
@@ -138,6 +140,11 @@ export function describeEngine(provider: EngineProvider, options: ConformanceOpt
           600_000,
         );
       }
+    });
+
+    it('passes its own check, as before every run', async () => {
+      const fault = await selfCheck(engine);
+      expect(fault && english(fault)).toBeUndefined();
     });
 
     describe('gradients agree with finite differences:', () => {

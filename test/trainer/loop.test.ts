@@ -66,6 +66,7 @@ async function train(provider: EngineProvider): Promise<{ outcome: string; event
     {
       version: '0',
       providers: [provider],
+      checkEngine: async () => undefined,
       emit: (more) => events.push(...more),
       progress: () => undefined,
       runFolder: () => undefined,
