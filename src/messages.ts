@@ -318,6 +318,7 @@ export const texts = {
   compareSummary: 'Summary table and curves',
   compareTip: 'The course’s summary table, filled from your own runs, with their curves in one picture.',
   compareRuns: '{count} runs',
+  compareOneRun: '1 run',
   compareNone: 'No run has finished an epoch yet. Train an experiment; its row and curve appear here.',
   compareIntro: 'The rows are your own runs; difficulty and lesson are what the course notes say.',
   compareChoose: 'Runs to compare',

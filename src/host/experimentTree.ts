@@ -263,8 +263,12 @@ export function treeItem(node: Node): vscode.TreeItem {
       const item = new vscode.TreeItem(t(message('compareSummary')), None);
       item.id = 'comparison';
       item.contextValue = 'comparison';
-      item.description = node.runs > 0 ? t(message('compareRuns', { count: node.runs })) : '';
+      item.description =
+        node.runs === 0
+          ? ''
+          : t(node.runs === 1 ? message('compareOneRun') : message('compareRuns', { count: node.runs }));
       item.tooltip = t(message('compareTip'));
+      item.accessibilityInformation = { label: [item.label, item.description].filter(Boolean).join(', ') };
       item.iconPath = new vscode.ThemeIcon('graph-line');
       item.command = { command: 'convlab.compare', title: t(message('comparison')) };
       return item;

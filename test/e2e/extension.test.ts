@@ -126,6 +126,29 @@ describe('in English', () => {
     await expect.poll(() => id('run-facts').innerText()).toContain('onnx');
   });
 
+  test('the comparison shows the run in the course’s table and its curve, and opens it', async () => {
+    const folder = on.server.folder('palette');
+    const [run] = runsOf(folder);
+    const window = await on.open({ folder });
+    await window.openContainer('ConvLab');
+    await window.treeItem(/^Summary table and curves/).click();
+    const page = window.webview();
+    const table = page.getByTestId('comparison-table');
+    await table.waitFor(patient);
+    expect(await table.locator('tbody tr').count()).toBe(1);
+    expect(await page.getByTestId('compared-accuracy').innerText()).toBe(
+      `${resultOf(run!).testAccuracy.toFixed(4)} test`,
+    );
+    expect(await page.getByTestId('comparison-chart').getAttribute('data-curves')).toBe('1');
+    await page.getByTestId('figure-trainLoss').click();
+    await expect.poll(() => page.getByTestId('figure-trainLoss').getAttribute('aria-pressed')).toBe('true');
+    await page.getByTestId('choose-run').click();
+    await page.getByTestId('comparison-empty').waitFor();
+    await page.getByTestId('choose-run').click();
+    await table.locator('button').click();
+    await panelOf(window).inState('finished');
+  });
+
   test('the palette asks for the preset, and leaving the question trains nothing', async () => {
     const folder = on.server.folder('preset');
     const window = await on.open({ folder });
