@@ -20,6 +20,7 @@ export default tseslint.config(
   forbid(
     [
       'src/experiment.ts',
+      'src/estimates.ts',
       'src/protocol.ts',
       'src/history.ts',
       'src/comparison.ts',

@@ -7,6 +7,7 @@ import type { ResolvedExperiment } from './experiment';
 import type { ComparedRun } from './comparison';
 import type { Message } from './messages';
 import type { RunState } from './history';
+import type { NetworkName } from './networks/catalog';
 
 /** Version of the events and of both channels; a change that an older reader would misread raises it. */
 export const protocolVersion = 1;
@@ -27,6 +28,8 @@ export interface StartedEvent {
   /** Why this engine and not the others, one sentence each. */
   readonly engineReasons: readonly Message[];
   readonly device: string;
+  /** CPU threads that the engine uses, where it has a number of them. */
+  readonly threads?: number;
   readonly versions: Readonly<Record<string, string>>;
   readonly parameterCount: number;
   readonly stepsPerEpoch: number;
@@ -132,9 +135,81 @@ export interface TrainRequest {
   readonly dataFolder?: string;
 }
 
+/** What the time of a training step depends on, beside engine and machine. */
+export interface StepShape {
+  readonly network: NetworkName;
+  readonly channels: number;
+  /** Height and width, in pixels. */
+  readonly size: number;
+  /** Number of logits. */
+  readonly outputs: number;
+  readonly batchSize: number;
+  /** Only where it was asked for. */
+  readonly microBatch?: number;
+}
+
+/** How fast an engine trains a network on this machine. */
+export interface NetworkSpeed {
+  readonly shape: StepShape;
+  /** Of the training step, and of evaluation; without reading the data. */
+  readonly imagesPerSecond: number;
+  readonly evaluationImagesPerSecond: number;
+  /** Whether this very shape was measured; else the speed was told from measurements at smaller batches or other sizes. */
+  readonly exact: boolean;
+  /** Whether all of it had been measured before. */
+  readonly cached: boolean;
+}
+
+/** What a measured speed holds for: with any of these another, it has to be measured again. */
+export interface Machine {
+  readonly engine: EngineName;
+  /** Of the processor or graphics processor. */
+  readonly device: string;
+  /** CPU threads, where the engine has a number of them. */
+  readonly threads?: number;
+  /** ConvLab's version, and those of the libraries that compute, by package name. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Measure an engine's speeds. */
+export interface MeasureRequest {
+  readonly engine: EngineName;
+  readonly threads?: number;
+  readonly networks: readonly NetworkName[];
+  /** Measure also what has been measured before. */
+  readonly again: boolean;
+}
+
+/** Estimate how long each of these experiments would take. Paths are absolute. */
+export interface EstimateRequest {
+  readonly experiments: readonly ResolvedExperiment[];
+  readonly engine: EngineRequest;
+  readonly threads?: number;
+  /** Where earlier runs lie, whose pace is the best evidence. */
+  readonly runsFolders: readonly string[];
+  readonly dataFolder?: string;
+  /** Whether to measure, which takes seconds, where neither a run nor a measured speed says enough. */
+  readonly measure: boolean;
+}
+
+export interface Estimate {
+  /** Index in the request's experiments. */
+  readonly index: number;
+  /** Of a whole run, from starting the trainer to its end; undefined where nothing is known to tell it from. */
+  readonly seconds?: number;
+  /** What it rests on: the pace of an earlier run, or measured speeds. */
+  readonly basis?: 'run' | 'speed';
+}
+
+/** What a trainer process is started for. */
+export type TrainerTask =
+  | { readonly type: 'train'; readonly request: TrainRequest }
+  | { readonly type: 'measure'; readonly request: MeasureRequest }
+  | { readonly type: 'estimate'; readonly request: EstimateRequest };
+
 export type ToTrainer =
-  | { readonly type: 'train'; readonly protocol: number; readonly request: TrainRequest }
-  /** Finish the step at hand, write a checkpoint, exit. */
+  | (TrainerTask & { readonly protocol: number })
+  /** Finish the step at hand, write a checkpoint when training, exit. */
   | { readonly type: 'stop' };
 
 export type FromTrainer =
@@ -144,7 +219,20 @@ export type FromTrainer =
   | { readonly type: 'run'; readonly folder: string }
   /** What the trainer is doing before the first step ('loadingData', …), for a status line. */
   | { readonly type: 'progress'; readonly message: Message }
-  | { readonly type: 'events'; readonly events: readonly RunEvent[] };
+  | { readonly type: 'events'; readonly events: readonly RunEvent[] }
+  /** The engine that measures or estimates is open. */
+  | { readonly type: 'machine'; readonly machine: Machine }
+  | { readonly type: 'speed'; readonly speed: NetworkSpeed }
+  /** A network whose speed could not be measured. */
+  | { readonly type: 'unmeasured'; readonly network: NetworkName; readonly reason: Message }
+  | { readonly type: 'estimate'; readonly estimate: Estimate }
+  /** How measuring or estimating ended; a run ends with an event. */
+  | {
+      readonly type: 'ended';
+      readonly end:
+        | { readonly kind: 'finished' | 'stopped' }
+        | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message };
+    };
 
 /** Messages for the panel. */
 export type ToPanel =

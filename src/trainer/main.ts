@@ -1,11 +1,15 @@
 /**
- * The trainer process: says hello, takes one request over its IPC channel, trains, and exits. When whoever started it
- * goes away, the channel closes; it then writes a checkpoint and exits too.
+ * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, or to estimate how
+ * long training would take), does it, and exits. When whoever started it goes away, the channel closes; training then
+ * writes a checkpoint and exits too.
  */
 import packageJson from '../../package.json';
 import { message, UserError } from '../messages';
 import { parseResolved } from '../experiment';
-import { FromTrainer, protocolVersion, RunEvent, ToTrainer } from '../protocol';
+import { FromTrainer, protocolVersion, RunEvent, TrainerTask, TrainRequest } from '../protocol';
+import type { ToTrainer } from '../protocol';
+import { estimate } from './estimate';
+import { measureEngine, Stopped } from './measure';
 import { run } from './run';
 
 /** Events are sent at most this often, so that a fast network does not drown its reader in messages. */
@@ -36,15 +40,12 @@ function emit(events: readonly RunEvent[]): void {
   sendTimer ??= setTimeout(() => void flush(), sendIntervalMs);
 }
 
-async function train(toTrainer: Extract<ToTrainer, { type: 'train' }>): Promise<void> {
+async function train(request: TrainRequest): Promise<void> {
   let outcome: Awaited<ReturnType<typeof run>> = 'failed';
   try {
-    if (toTrainer.protocol !== protocolVersion) {
-      throw new UserError(message('trainerVersion', { theirs: protocolVersion, ours: toTrainer.protocol }));
-    }
-    const experiment = parseResolved(toTrainer.request.experiment, toTrainer.request.experiment?.id ?? 'experiment');
+    const experiment = parseResolved(request.experiment, request.experiment?.id ?? 'experiment');
     outcome = await run(
-      { ...toTrainer.request, experiment },
+      { ...request, experiment },
       {
         version: packageJson.version,
         emit,
@@ -61,6 +62,38 @@ async function train(toTrainer: Extract<ToTrainer, { type: 'train' }>): Promise<
   process.exit(outcome === 'failed' ? 1 : 0);
 }
 
+/** Measures or estimates, and tells how that ended. */
+async function survey(task: Exclude<TrainerTask, { type: 'train' }>): Promise<void> {
+  let end: Extract<FromTrainer, { type: 'ended' }>['end'] = { kind: 'finished' };
+  const surroundings = {
+    version: packageJson.version,
+    machine: (machine: Machine) => void send({ type: 'machine', machine }),
+    progress: (text: Message) => void send({ type: 'progress', message: text }),
+    stopRequested: () => stopReason !== undefined,
+  };
+  try {
+    if (task.type === 'measure') {
+      await measureEngine(task.request, {
+        ...surroundings,
+        speed: (speed) => void send({ type: 'speed', speed }),
+        unmeasured: (network, reason) => void send({ type: 'unmeasured', network, reason }),
+      });
+    } else {
+      const experiments = task.request.experiments.map((e) => parseResolved(e, e?.id ?? 'experiment'));
+      await estimate(
+        { ...task.request, experiments },
+        { ...surroundings, estimate: (told) => void send({ type: 'estimate', estimate: told }) },
+      );
+    }
+  } catch (error) {
+    if (error instanceof Stopped) end = { kind: 'stopped' };
+    else if (error instanceof UserError) end = { kind: 'failed', message: error.userMessage, advice: error.advice };
+    else throw error;
+  }
+  await send({ type: 'ended', end });
+  process.exit(end.kind === 'failed' ? 1 : 0);
+}
+
 if (!process.send) {
   console.error('This is ConvLab’s trainer process; start it with “convlab train”.');
   process.exit(2);
@@ -70,16 +103,18 @@ process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => (stopReason ??= 'user'));
 process.on('disconnect', () => {
   stopReason ??= 'editorGone';
-  // Nothing to lose before a run has begun; afterwards the loop writes its checkpoint and exits by itself.
-  if (!begun) process.exit(0);
+  // Only a run has something to lose: its loop writes a checkpoint and exits by itself.
+  if (begun !== 'train') process.exit(0);
 });
-let begun = false;
+let begun: TrainerTask['type'] | undefined;
 process.on('message', (toTrainer: ToTrainer) => {
   if (toTrainer.type === 'stop') {
     stopReason ??= 'user';
-  } else if (!begun) {
-    begun = true;
-    void train(toTrainer);
+  } else if (begun === undefined) {
+    begun = toTrainer.type;
+    if (toTrainer.protocol !== protocolVersion) refuse(toTrainer.protocol);
+    else if (toTrainer.type === 'train') void train(toTrainer.request);
+    else void survey(toTrainer);
   }
 });
 void send({ type: 'hello', protocol: protocolVersion });

@@ -5,6 +5,7 @@
  */
 import * as path from 'node:path';
 import { datasetTitles, outputsOf, ResolvedExperiment } from '../experiment';
+import { evaluationBatchSize } from '../estimates';
 import { History } from '../history';
 import { Message, message, UserError } from '../messages';
 import { buildNetwork, networks } from '../networks/catalog';
@@ -134,6 +135,7 @@ export async function run(
         engine: engine.name,
         engineReasons: opened.reasons,
         device: engine.device.name,
+        threads: engine.device.threads,
         versions: { convlab: surroundings.version, node: process.versions.node, ...engine.versions },
         parameterCount: parameterCount(network),
         stepsPerEpoch: loop.stepsPerEpoch,
@@ -217,8 +219,7 @@ class Loop {
   ) {
     this.stepsPerEpoch = Math.ceil(dataset.counts.train / experiment.batchSize);
     this.inputElements = elements(network.inputShape);
-    // A forward pass holds little; a megapixel or so of inputs keeps the engine busy without holding much memory.
-    this.evaluationBatch = Math.max(experiment.batchSize, Math.min(500, Math.floor(2 ** 22 / this.inputElements)));
+    this.evaluationBatch = evaluationBatchSize(experiment.batchSize, this.inputElements);
     this.stepEventStride = Math.max(1, Math.ceil((this.stepsPerEpoch * experiment.epochs) / stepEventsPerRun));
   }
 

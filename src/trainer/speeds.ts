@@ -1,0 +1,112 @@
+/**
+ * Speeds measured on this machine, kept in the user's cache folder: one file for each engine, device, number of threads
+ * and set of versions, so that an update finds none and measures anew. `measure.ts` and `estimate.ts` use it.
+ */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import * as z from 'zod';
+import { sameShape, Speed } from '../estimates';
+import { networkNames } from '../networks/catalog';
+import type { Machine } from '../protocol';
+import { writeAtomically } from '../runs';
+
+const positive = z.number().positive();
+const whole = z.int().positive();
+const speedSchema = z.object({
+  shape: z.object({
+    network: z.enum(networkNames),
+    channels: whole,
+    size: whole,
+    outputs: whole,
+    batchSize: whole,
+    microBatch: whole.optional(),
+  }),
+  stepSeconds: positive,
+  evaluateSeconds: positive,
+  evaluatedExamples: whole,
+  startSeconds: z.number().min(0),
+  time: z.string(),
+});
+const fileSchema = z.object({
+  format: z.literal(1),
+  machine: z.unknown(),
+  speeds: z.array(speedSchema),
+  checkpointSecondsPerByte: positive.optional(),
+});
+
+/** The folder for what can be made again: CONVLAB_CACHE, or the system's place for caches. */
+export function cacheFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
+  if (env['CONVLAB_CACHE']) return path.resolve(env['CONVLAB_CACHE']);
+  const home = os.homedir();
+  if (platform === 'win32') {
+    return path.join(env['LOCALAPPDATA'] || path.join(home, 'AppData', 'Local'), 'ConvLab', 'Cache');
+  }
+  if (platform === 'darwin') return path.join(home, 'Library', 'Caches', 'ConvLab');
+  return path.join(env['XDG_CACHE_HOME'] || path.join(home, '.cache'), 'convlab');
+}
+
+/** What has been measured on one machine. A file that is damaged counts as none. */
+export class Speeds {
+  readonly folder: string;
+  private readonly file: string;
+  /** With its keys in one order, so that its text identifies it. */
+  private readonly machine: Machine;
+  private known: Speed[] = [];
+  private perByte?: number;
+
+  constructor({ engine, device, threads, versions }: Machine, folder = cacheFolder()) {
+    const sorted = Object.fromEntries(Object.entries(versions).sort(([a], [b]) => (a < b ? -1 : 1)));
+    this.machine = { engine, device, ...(threads !== undefined && { threads }), versions: sorted };
+    const name = createHash('sha256').update(JSON.stringify(this.machine)).digest('hex').slice(0, 16);
+    this.folder = path.join(folder, 'speeds');
+    this.file = path.join(this.folder, `${engine}-${name}.json`);
+    this.read();
+  }
+
+  get all(): readonly Speed[] {
+    return this.known;
+  }
+
+  /** Seconds per byte of writing a checkpoint, where that has been measured. */
+  get checkpointSecondsPerByte(): number | undefined {
+    return this.perByte;
+  }
+
+  /** Keeps a speed in place of an older one of the same shape. */
+  add(speed: Speed): void {
+    // Another process may have measured in the meantime.
+    this.read();
+    this.known = [...this.known.filter((s) => !sameShape(s.shape, speed.shape)), speed];
+    this.write();
+  }
+
+  addCheckpoint(secondsPerByte: number): void {
+    this.read();
+    this.perByte = secondsPerByte;
+    this.write();
+  }
+
+  private read(): void {
+    try {
+      const parsed = fileSchema.safeParse(JSON.parse(fs.readFileSync(this.file, 'utf8')));
+      if (!parsed.success || JSON.stringify(parsed.data.machine) !== JSON.stringify(this.machine)) return;
+      const others = parsed.data.speeds.filter((s) => !this.known.some((own) => sameShape(s.shape, own.shape)));
+      this.known = [...others, ...this.known];
+      this.perByte ??= parsed.data.checkpointSecondsPerByte;
+    } catch {
+      // None yet, or one that cannot be read: what it would have told is measured again.
+    }
+  }
+
+  private write(): void {
+    const { machine, known: speeds, perByte: checkpointSecondsPerByte } = this;
+    try {
+      fs.mkdirSync(this.folder, { recursive: true });
+      writeAtomically(this.file, JSON.stringify({ format: 1, machine, speeds, checkpointSecondsPerByte }, undefined, 1));
+    } catch {
+      // Without a writable cache folder every estimate measures for itself.
+    }
+  }
+}
