@@ -1,18 +1,34 @@
 /**
- * Starts a trainer in a child process, passes its messages on, and stops it. The extension host and the terminal use
- * the same client, so a run behaves the same in both.
+ * Starts a trainer in a child process to train, measure or estimate, passes its messages on, and stops it. The extension
+ * host and the terminal use the same client, so a run behaves the same in both.
  */
 import { ChildProcess, fork } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import { Message, message, UserError } from './messages';
-import { FromTrainer, protocolVersion, RunEvent, ToTrainer, TrainRequest } from './protocol';
+import type { NetworkName } from './networks/catalog';
+import {
+  Estimate,
+  FromTrainer,
+  Machine,
+  NetworkSpeed,
+  protocolVersion,
+  RunEvent,
+  ToTrainer,
+  TrainerTask,
+  TrainRequest,
+} from './protocol';
 
 export interface TrainerListener {
   /** The run has its folder; `folder` is its absolute path. */
   onRun?(folder: string): void;
   onProgress?(message: Message): void;
   onEvents?(events: readonly RunEvent[]): void;
+  /** While measuring or estimating: what engine is at work, a network's speed, or why it has none, and an estimate. */
+  onMachine?(machine: Machine): void;
+  onSpeed?(speed: NetworkSpeed): void;
+  onUnmeasured?(network: NetworkName, reason: Message): void;
+  onEstimate?(estimate: Estimate): void;
   /** A line of the trainer's standard output or error. */
   onLog?(line: string): void;
 }
@@ -69,8 +85,13 @@ export function trainerEnvironment(extra: Readonly<Record<string, string>> = {})
   return env;
 }
 
-/** Starts a trainer. Does not throw: a trainer that cannot be started ends as 'crashed' or 'failed'. */
+/** Starts a trainer that trains; see {@link startTask}. */
 export function startTrainer(request: TrainRequest, options: TrainerOptions, listener: TrainerListener): Trainer {
+  return startTask({ type: 'train', request }, options, listener);
+}
+
+/** Starts a trainer. Does not throw: a trainer that cannot be started ends as 'crashed' or 'failed'. */
+export function startTask(task: TrainerTask, options: TrainerOptions, listener: TrainerListener): Trainer {
   if (!fs.existsSync(options.script)) {
     const end: TrainerEnd = {
       kind: 'failed',
@@ -80,7 +101,7 @@ export function startTrainer(request: TrainRequest, options: TrainerOptions, lis
     const ended = Promise.resolve(end);
     return { pid: undefined, ended, stop: () => ended, release: () => undefined, kill: () => undefined };
   }
-  return new TrainerProcess(request, options, listener);
+  return new TrainerProcess(task, options, listener);
 }
 
 class TrainerProcess implements Trainer {
@@ -96,7 +117,7 @@ class TrainerProcess implements Trainer {
   private settle!: (end: TrainerEnd) => void;
 
   constructor(
-    request: TrainRequest,
+    private readonly task: TrainerTask,
     private readonly options: TrainerOptions,
     private readonly listener: TrainerListener,
   ) {
@@ -127,7 +148,7 @@ class TrainerProcess implements Trainer {
     }, helloTimeoutMs);
     this.child.on('message', (raw: FromTrainer) => {
       clearTimeout(helloTimer);
-      this.receive(raw, request);
+      this.receive(raw);
     });
     this.child.on('error', (error) => {
       this.spawnError = error;
@@ -171,7 +192,7 @@ class TrainerProcess implements Trainer {
     if (this.child.connected) this.child.send(toTrainer, () => undefined);
   }
 
-  private receive(fromTrainer: FromTrainer, request: TrainRequest): void {
+  private receive(fromTrainer: FromTrainer): void {
     switch (fromTrainer.type) {
       case 'hello':
         if (fromTrainer.protocol !== protocolVersion) {
@@ -183,7 +204,7 @@ class TrainerProcess implements Trainer {
           this.kill();
         } else if (!this.hello) {
           this.hello = true;
-          this.send({ type: 'train', protocol: protocolVersion, request });
+          this.send({ ...this.task, protocol: protocolVersion });
         }
         break;
       case 'run':
@@ -201,6 +222,21 @@ class TrainerProcess implements Trainer {
         }
         this.listener.onEvents?.(fromTrainer.events);
         break;
+      case 'machine':
+        this.listener.onMachine?.(fromTrainer.machine);
+        break;
+      case 'speed':
+        this.listener.onSpeed?.(fromTrainer.speed);
+        break;
+      case 'unmeasured':
+        this.listener.onUnmeasured?.(fromTrainer.network, fromTrainer.reason);
+        break;
+      case 'estimate':
+        this.listener.onEstimate?.(fromTrainer.estimate);
+        break;
+      case 'ended':
+        this.verdict = fromTrainer.end;
+        break;
     }
   }
 
@@ -208,17 +244,18 @@ class TrainerProcess implements Trainer {
     if (this.killedByUs) return { kind: 'stopped' };
     if (this.spawnError) this.log.push(this.spawnError.message);
     const how = signal ?? `exit status ${code}`;
+    const training = this.task.type === 'train';
     if (signal === 'SIGKILL' && process.platform !== 'win32') {
       return {
         kind: 'crashed',
         message: message('trainerOutOfMemory', { how }),
-        advice: message('trainerOutOfMemoryAdvice'),
+        advice: message(training ? 'trainerOutOfMemoryAdvice' : 'surveyCrashedAdvice'),
       };
     }
     return {
       kind: 'crashed',
       message: message('trainerCrashed', { how, lines: this.log.join(' ⏎ ') || '–' }),
-      advice: message('trainerCrashedAdvice'),
+      advice: message(training ? 'trainerCrashedAdvice' : 'surveyCrashedAdvice'),
     };
   }
 

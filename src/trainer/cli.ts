@@ -16,14 +16,26 @@ import {
   resolveExperiment,
 } from '../experiment';
 import { compared, ComparedRun, inCourseOrder, representatives } from '../comparison';
+import { longRun, roughDuration } from '../estimates';
 import { findExperiment, loadExperiments } from '../experimentFiles';
 import { bundleOf, Message, message, texts, UserError } from '../messages';
-import { engineNames, EngineRequest, RunEvent, StartedEvent, StepEvent } from '../protocol';
+import { networkNames, networks } from '../networks/catalog';
+import {
+  engineNames,
+  EngineRequest,
+  EstimateRequest,
+  NetworkSpeed,
+  RunEvent,
+  StartedEvent,
+  StepEvent,
+  TrainerTask,
+} from '../protocol';
 import { listRuns, lockHolder, readHistory, readRecord, runsFolderOf } from '../runs';
-import { endError, startTrainer, Trainer } from '../trainerClient';
+import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
 import { verifyDataset } from './data/open';
 import { comparisonTable } from './comparisonTable';
 import { probeAll } from './engines/choose';
+import { notesNetworks } from './measure';
 
 /** The exit statuses of the contract. */
 const Exit = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
@@ -48,6 +60,9 @@ const options = {
   runs: { type: 'string' },
   lang: { type: 'string' },
   json: { type: 'boolean' },
+  measure: { type: 'boolean' },
+  network: { type: 'string', multiple: true },
+  again: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -71,7 +86,10 @@ const commands = {
       '<id> [--preset course|quick] [--engine auto|tensorflow|webgpu|onnx] [--epochs N] [--seed N] [--limit N]\n' +
       '      [--set optimizer.learningRate=1e-4] [--threads N] [--data DIR] [--resume RUN] [--runs DIR] [--json]',
     about: message('usageTrain'),
-    options: Object.keys(options),
+    options: [
+      ...['preset', 'engine', 'epochs', 'seed', 'limit', 'set', 'threads', 'data', 'resume', 'runs'],
+      ...['lang', 'json', 'help'],
+    ],
     run: train,
   },
   compare: {
@@ -81,9 +99,9 @@ const commands = {
     run: compare,
   },
   engines: {
-    arguments: '',
+    arguments: '[--measure [--network NAME]… [--again]] [--threads N] [--json]',
     about: message('usageEngines'),
-    options: ['lang', 'json'],
+    options: ['measure', 'network', 'again', 'threads', 'lang', 'json'],
     run: engines,
   },
   data: {
@@ -216,13 +234,95 @@ function compare(names: string[], values: Values): number {
 
 async function engines(args: string[], values: Values): Promise<number> {
   if (args.length) throw new UsageError(message('tooManyArguments', { command: 'engines', argument: args[0]! }));
+  const threads = threadsFrom(values);
+  const names = values.network?.map((name) => oneOf('--network', name, networkNames)) ?? notesNetworks;
+  const measuring = values.measure || values.network !== undefined || values.again;
+  let status: number = Exit.ok;
   for (const { provider, availability } of await probeAll()) {
     const engine = provider.name;
-    if (values.json) say(JSON.stringify({ engine, ...availability }));
-    else if (availability.usable) say(t(message('engineUsableLine', { engine, device: availability.device.name })));
-    else say(t(message('engineUnusableLine', { engine, reason: t(availability.reason) })));
+    if (!availability.usable) {
+      if (values.json) say(JSON.stringify({ engine, ...availability }));
+      else say(t(message('engineUnusableLine', { engine, reason: t(availability.reason) })));
+      continue;
+    }
+    const device = { ...availability.device, threads: threads ?? availability.device.threads };
+    const words = [device.name, ...(device.threads === undefined ? [] : [threadCount(device.threads)])].join(', ');
+    if (!values.json) say(t(message('engineUsableLine', { engine, device: words })));
+    const speeds: NetworkSpeed[] = [];
+    const end = measuring
+      ? await survey(
+          { type: 'measure', request: { engine, threads, networks: names, again: values.again ?? false } },
+          {
+            onSpeed: (speed) => {
+              speeds.push(speed);
+              if (!values.json) say(speedLine(speed));
+            },
+            onUnmeasured: (name, reason) => {
+              const network = networks[name].title;
+              complain(
+                t(message('warningLine', { text: t(message('unmeasuredLine', { network, reason: t(reason) })) })),
+              );
+            },
+          },
+          (what) => t(message('measuringStops', { engine, what: t(what) })),
+        )
+      : undefined;
+    if (values.json) say(JSON.stringify({ engine, ...availability, device, ...(measuring && { speeds }) }));
+    if (end?.kind === 'stopped') {
+      complain(t(message('measuringStopped')));
+      return Exit.stopped;
+    }
+    if (end?.kind === 'failed' || end?.kind === 'crashed') {
+      complain(t(message('errorLine', { text: sentence(endError(end)) })));
+      status = Exit.failed;
+    }
   }
-  return Exit.ok;
+  return status;
+}
+
+const threadCount = (count: number): string => t(count === 1 ? message('threadsOne') : message('threads', { count }));
+
+function speedLine({ shape, imagesPerSecond, exact }: NetworkSpeed): string {
+  const { network, size, batchSize } = shape;
+  const rate = imagesPerSecond < 10 ? imagesPerSecond.toFixed(1) : Math.round(imagesPerSecond).toLocaleString('en');
+  return t(
+    message(exact ? 'speedLine' : 'speedLineTold', { network: networks[network].title, size, batch: batchSize, rate }),
+  );
+}
+
+/**
+ * Has a trainer measure or estimate at low priority, with what it is doing on the last line of a terminal. A signal stops
+ * it: the result is then 'stopped'.
+ */
+async function survey(
+  task: Exclude<TrainerTask, { type: 'train' }>,
+  listener: TrainerListener,
+  words: (what: Message) => string = t,
+): Promise<TrainerEnd> {
+  const status = new StatusLine();
+  const between =
+    <Args extends unknown[]>(tell: ((...args: Args) => void) | undefined) =>
+    (...args: Args) => {
+      status.clear();
+      tell?.(...args);
+    };
+  const trainer = startTask(
+    task,
+    { script: path.join(__dirname, 'trainer.js'), lowPriority: true, graceMs: 20_000 },
+    {
+      onMachine: listener.onMachine,
+      onEstimate: listener.onEstimate,
+      onSpeed: between(listener.onSpeed),
+      onUnmeasured: between(listener.onUnmeasured),
+      onProgress: (what) => status.show(words(what)),
+      onLog: between(complain),
+    },
+  );
+  const release = stopOnSignals(trainer, () => undefined);
+  const end = await trainer.ended;
+  release();
+  status.clear();
+  return end;
 }
 
 async function data([name, ...more]: string[], values: Values): Promise<number> {
@@ -305,10 +405,14 @@ async function train(args: string[], values: Values): Promise<number> {
       (values.resume !== undefined && fs.existsSync(values.resume) ? path.dirname(values.resume) : runsFolderOf('.')),
   );
   const engine: EngineRequest = oneOf('--engine', values.engine ?? 'auto', ['auto', ...engineNames]);
-  const threads = values.threads === undefined ? undefined : wholeNumber('--threads', values.threads, 1);
+  const threads = threadsFrom(values);
   const { experiment, resume } = whatToTrain(args, values, runsFolder);
   const display = values.json ? new JsonDisplay() : new PersonDisplay();
   const dataFolder = values.data === undefined ? undefined : path.resolve(values.data);
+  if (!values.json && resume === undefined) {
+    const request = { engine, threads, runsFolders: [runsFolder], dataFolder };
+    if ((await sayEstimate(experiment, values, request)) === 'stopped') return Exit.stopped;
+  }
   const trainer = startTrainer(
     { experiment, engine, threads, runsFolder, resume, dataFolder },
     { script: path.join(__dirname, 'trainer.js') },
@@ -328,6 +432,43 @@ async function train(args: string[], values: Values): Promise<number> {
     return Exit.failed;
   }
   return end.kind === 'finished' ? Exit.ok : Exit.stopped;
+}
+
+const threadsFrom = (values: Values): number | undefined =>
+  values.threads === undefined ? undefined : wholeNumber('--threads', values.threads, 1);
+
+/**
+ * Says how long a run will take, and how long a quick one would where that is long. What cannot be estimated is not
+ * spoken of: the run itself tells what is wrong.
+ */
+async function sayEstimate(
+  experiment: ResolvedExperiment,
+  values: Values,
+  request: Omit<EstimateRequest, 'experiments' | 'measure'>,
+): Promise<'stopped' | undefined> {
+  const course = experiment.preset === 'course';
+  const estimate = async (of: ResolvedExperiment) => {
+    let name: string = request.engine;
+    let seconds: number | undefined;
+    // A quick run is not worth seconds of measuring.
+    const end = await survey(
+      { type: 'estimate', request: { ...request, experiments: [of], measure: course } },
+      { onMachine: (machine) => (name = machine.engine), onEstimate: (told) => (seconds = told.seconds) },
+    );
+    return { stopped: end.kind === 'stopped', seconds, engine: name };
+  };
+  const { stopped, seconds, engine } = await estimate(experiment);
+  if (stopped) return 'stopped';
+  if (seconds === undefined) return undefined;
+  say(t(message('estimateLine', { time: t(roughDuration(seconds)), engine })));
+  const file = findExperiment(experimentsFolder, experiment.id);
+  if (!course || seconds <= longRun || !file.presets.quick) return undefined;
+  const quick = await estimate(resolveExperiment(file, 'quick', overridesFrom(values)));
+  if (quick.stopped) return 'stopped';
+  if (quick.seconds !== undefined) {
+    say(t(message('estimateQuickLine', { time: t(roughDuration(quick.seconds)) })));
+  }
+  return undefined;
 }
 
 /** The first signal asks the trainer to stop, the second ends it. */
@@ -367,10 +508,27 @@ class JsonDisplay implements Display {
   }
 }
 
+/** What is going on just now, on a terminal's last line; nothing where standard error is no terminal. */
+class StatusLine {
+  readonly visible = process.stderr.isTTY === true;
+  private shown = false;
+
+  show(text: string): void {
+    if (!this.visible) return;
+    const width = (process.stderr.columns ?? 80) - 1;
+    process.stderr.write(`\r\x1b[2K${[...text].slice(0, width).join('')}`);
+    this.shown = true;
+  }
+
+  clear(): void {
+    if (this.shown) process.stderr.write('\r\x1b[2K');
+    this.shown = false;
+  }
+}
+
 /** Lines for a person, with a progress bar where standard error is a terminal. */
 class PersonDisplay implements Display {
-  private readonly bar = process.stderr.isTTY === true;
-  private barShown = false;
+  private readonly status = new StatusLine();
   private started?: StartedEvent;
   private folder = '';
 
@@ -380,7 +538,7 @@ class PersonDisplay implements Display {
   }
 
   progress(text: Message): void {
-    if (this.bar) this.showBar(t(text));
+    this.status.show(t(text));
   }
 
   event(event: RunEvent): void {
@@ -407,7 +565,7 @@ class PersonDisplay implements Display {
         this.line(t(message('resumedLine', { epoch: event.epoch, step: event.step })));
         break;
       case 'step':
-        if (this.bar && this.started) this.showBar(this.stepBar(event, this.started));
+        if (this.status.visible && this.started) this.status.show(this.stepBar(event, this.started));
         break;
       case 'epoch': {
         const line = message('epochLine', {
@@ -425,7 +583,7 @@ class PersonDisplay implements Display {
         break;
       }
       case 'warning':
-        this.clearBar();
+        this.status.clear();
         complain(t(message('warningLine', { text: t(event.message) })));
         break;
       case 'finished': {
@@ -451,7 +609,7 @@ class PersonDisplay implements Display {
   }
 
   end(): void {
-    this.clearBar();
+    this.status.clear();
   }
 
   failure(error: UserError): void {
@@ -479,19 +637,8 @@ class PersonDisplay implements Display {
     return `${'█'.repeat(filled)}${'░'.repeat(24 - filled)} ${t(words)}`;
   }
 
-  private showBar(text: string): void {
-    const width = (process.stderr.columns ?? 80) - 1;
-    process.stderr.write(`\r\x1b[2K${[...text].slice(0, width).join('')}`);
-    this.barShown = true;
-  }
-
-  private clearBar(): void {
-    if (this.barShown) process.stderr.write('\r\x1b[2K');
-    this.barShown = false;
-  }
-
   private line(text: string): void {
-    this.clearBar();
+    this.status.clear();
     say(text);
   }
 }

@@ -4,10 +4,9 @@
  * writes a checkpoint and exits too.
  */
 import packageJson from '../../package.json';
-import { message, UserError } from '../messages';
+import { Message, message, UserError } from '../messages';
 import { parseResolved } from '../experiment';
-import { FromTrainer, protocolVersion, RunEvent, TrainerTask, TrainRequest } from '../protocol';
-import type { ToTrainer } from '../protocol';
+import { FromTrainer, Machine, protocolVersion, RunEvent, ToTrainer, TrainerTask } from '../protocol';
 import { estimate } from './estimate';
 import { measureEngine, Stopped } from './measure';
 import { run } from './run';
@@ -40,9 +39,17 @@ function emit(events: readonly RunEvent[]): void {
   sendTimer ??= setTimeout(() => void flush(), sendIntervalMs);
 }
 
-async function train(request: TrainRequest): Promise<void> {
+type Asked<Type extends TrainerTask['type']> = Extract<ToTrainer, { type: Type }>;
+
+function checkVersion(theirs: number): void {
+  if (theirs !== protocolVersion)
+    throw new UserError(message('trainerVersion', { theirs: protocolVersion, ours: theirs }));
+}
+
+async function train({ protocol, request }: Asked<'train'>): Promise<void> {
   let outcome: Awaited<ReturnType<typeof run>> = 'failed';
   try {
+    checkVersion(protocol);
     const experiment = parseResolved(request.experiment, request.experiment?.id ?? 'experiment');
     outcome = await run(
       { ...request, experiment },
@@ -63,7 +70,7 @@ async function train(request: TrainRequest): Promise<void> {
 }
 
 /** Measures or estimates, and tells how that ended. */
-async function survey(task: Exclude<TrainerTask, { type: 'train' }>): Promise<void> {
+async function survey(task: Asked<'measure' | 'estimate'>): Promise<void> {
   let end: Extract<FromTrainer, { type: 'ended' }>['end'] = { kind: 'finished' };
   const surroundings = {
     version: packageJson.version,
@@ -72,6 +79,7 @@ async function survey(task: Exclude<TrainerTask, { type: 'train' }>): Promise<vo
     stopRequested: () => stopReason !== undefined,
   };
   try {
+    checkVersion(task.protocol);
     if (task.type === 'measure') {
       await measureEngine(task.request, {
         ...surroundings,
@@ -112,9 +120,7 @@ process.on('message', (toTrainer: ToTrainer) => {
     stopReason ??= 'user';
   } else if (begun === undefined) {
     begun = toTrainer.type;
-    if (toTrainer.protocol !== protocolVersion) refuse(toTrainer.protocol);
-    else if (toTrainer.type === 'train') void train(toTrainer.request);
-    else void survey(toTrainer);
+    void (toTrainer.type === 'train' ? train(toTrainer) : survey(toTrainer));
   }
 });
 void send({ type: 'hello', protocol: protocolVersion });

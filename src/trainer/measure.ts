@@ -57,6 +57,9 @@ export const machineOf = (engine: Engine, version: string): Machine => ({
   versions: { ...engine.versions, convlab: version },
 });
 
+/** The networks of the course notes, which are measured unless others are named. */
+export const notesNetworks: readonly NetworkName[] = ['lenet5', 'alexnet', 'vgg16', 'resnet18', 'resnet50'];
+
 /** What is measured of a network without an experiment: the notes' size and batch, and a small size. */
 export function usualShapes(network: NetworkName): StepShape[] {
   if (network === 'lenet5') return [{ network, channels: 1, size: 32, outputs: 10, batchSize: 64 }];
@@ -191,8 +194,7 @@ async function timeShape(engine: Engine, shape: StepShape, stopRequested: () => 
       stepSeconds: step.usual,
       evaluateSeconds: evaluation.usual,
       evaluatedExamples,
-      startSeconds:
-        compiling + Math.max(0, step.first - step.usual) + Math.max(0, evaluation.first - evaluation.usual),
+      startSeconds: compiling + Math.max(0, step.first - step.usual) + Math.max(0, evaluation.first - evaluation.usual),
       time: new Date().toISOString(),
     };
   } finally {

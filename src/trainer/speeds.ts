@@ -104,7 +104,10 @@ export class Speeds {
     const { machine, known: speeds, perByte: checkpointSecondsPerByte } = this;
     try {
       fs.mkdirSync(this.folder, { recursive: true });
-      writeAtomically(this.file, JSON.stringify({ format: 1, machine, speeds, checkpointSecondsPerByte }, undefined, 1));
+      writeAtomically(
+        this.file,
+        JSON.stringify({ format: 1, machine, speeds, checkpointSecondsPerByte }, undefined, 1),
+      );
     } catch {
       // Without a writable cache folder every estimate measures for itself.
     }
