@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { Commands } from './host/commands';
 import { ComparisonPanel, comparisonType } from './host/comparisonPanel';
+import { Estimator } from './host/estimator';
 import { Experiments, ExperimentTree } from './host/experimentTree';
 import { LiveRuns } from './host/liveRuns';
 import { loadTranslations, t } from './host/localize';
@@ -23,7 +24,8 @@ export function activate(context: vscode.ExtensionContext): void {
   loadTranslations(context.extensionPath);
   const log = new Log();
   const { globalStorageUri } = context;
-  live = new LiveRuns(path.join(context.extensionPath, 'dist', 'trainer.js'), globalStorageUri, log);
+  const trainer = path.join(context.extensionPath, 'dist', 'trainer.js');
+  live = new LiveRuns(trainer, globalStorageUri, log);
   const experiments = new Experiments(path.join(context.extensionPath, 'experiments'));
   const runs = new RunList(globalStorageUri, live);
   const panels = new Panels(context.extensionUri, live, log, () => runs.folders);
@@ -56,6 +58,7 @@ export function activate(context: vscode.ExtensionContext): void {
       runs,
       panels,
       comparison,
+      new Estimator(trainer, live, () => runs.folders, log),
       log,
     ),
     new Resumption(live, panels, runs, context.workspaceState, log),

@@ -10,6 +10,7 @@ import { findExperiment } from '../experimentFiles';
 import { message, UserError } from '../messages';
 import { lockHolder } from '../runs';
 import type { ComparisonPanel } from './comparisonPanel';
+import type { Estimator } from './estimator';
 import type { Experiments, Node } from './experimentTree';
 import type { LiveRuns } from './liveRuns';
 import { dateTime, t, translate } from './localize';
@@ -34,6 +35,7 @@ export class Commands implements vscode.Disposable {
     private readonly runs: RunList,
     private readonly panels: Panels,
     private readonly comparison: ComparisonPanel,
+    private readonly estimator: Estimator,
     private readonly log: Log,
   ) {
     this.registered = [
@@ -79,7 +81,7 @@ export class Commands implements vscode.Disposable {
   private async train(experiment: Experiment): Promise<void> {
     const overrides = overridesFromSettings();
     const wish = presetSetting();
-    const preset = wish === 'ask' ? await pickPreset(experiment, overrides) : wish;
+    const preset = wish === 'ask' ? await pickPreset(experiment, overrides, this.estimator) : wish;
     if (preset === undefined) return;
     this.panels.show(this.live.start(resolveExperiment(experiment, preset, overrides)));
   }

@@ -13,8 +13,10 @@ import {
   ResolvedExperiment,
   resolveExperiment,
 } from '../experiment';
+import { roughDuration } from '../estimates';
 import { message } from '../messages';
 import { networkNames, networks } from '../networks/catalog';
+import type { Estimator } from './estimator';
 import { describeEpoch, describeRun } from './experimentTree';
 import { count, dateTime, t, translate } from './localize';
 import type { Run } from './run';
@@ -69,19 +71,63 @@ export async function pickExperiment(experiments: readonly Experiment[]): Promis
   );
 }
 
-/** The preset, with what each would do under the present settings. @throws UserError where the settings do not fit */
-export async function pickPreset(experiment: Experiment, overrides: Overrides): Promise<Preset | undefined> {
+/**
+ * The preset, with what each would do under the present settings and how long it would take, as soon as that is known.
+ * @throws UserError where the settings do not fit
+ */
+export async function pickPreset(
+  experiment: Experiment,
+  overrides: Overrides,
+  estimator: Estimator,
+): Promise<Preset | undefined> {
   const known = presetNames.filter((name) => name === 'course' || experiment.presets[name]);
-  return pick(
-    known.map((name) => ({
+  const resolved = known.map((name) => resolveExperiment(experiment, name, overrides));
+  // A webview takes the focus back when the palette closes, which must not close this question.
+  const quickPick = Object.assign(vscode.window.createQuickPick<Pick<Preset>>(), {
+    title: translate(experiment.title),
+    placeholder: t(message('pickPreset')),
+    matchOnDescription: true,
+    ignoreFocusOut: true,
+  });
+  const times = known.map(() => t(message('estimateMeasuring')));
+  const draw = () => {
+    const active = quickPick.activeItems[0]?.value;
+    quickPick.items = known.map((name, index) => ({
       label: t(message(name === 'quick' ? 'presetQuick' : 'presetCourse')),
-      description: describeSize(resolveExperiment(experiment, name, overrides)),
+      description: [describeSize(resolved[index]!), times[index]].filter(Boolean).join(' · '),
       detail: t(message(name === 'quick' ? 'presetQuickDetail' : 'presetCourseDetail')),
       value: name,
-    })),
-    translate(experiment.title),
-    t(message('pickPreset')),
+    }));
+    // New items take the choice back to the first one.
+    quickPick.activeItems = quickPick.items.filter((item) => item.value === (active ?? known[0]));
+  };
+  draw();
+  const told = new Set<number>();
+  const estimating = estimator.start(
+    resolved,
+    ({ index, seconds }) => {
+      told.add(index);
+      times[index] = seconds === undefined ? '' : t(message('estimateAbout', { time: t(roughDuration(seconds)) }));
+      draw();
+    },
+    () => {
+      if (told.size === known.length) return;
+      known.forEach((_, index) => told.has(index) || (times[index] = ''));
+      draw();
+    },
   );
+  return new Promise((resolve) => {
+    quickPick.onDidAccept(() => {
+      resolve(quickPick.selectedItems[0]?.value);
+      quickPick.hide();
+    });
+    quickPick.onDidHide(() => {
+      resolve(undefined);
+      estimating.dispose();
+      quickPick.dispose();
+    });
+    quickPick.show();
+  });
 }
 
 /** "10 epochs · 55,000 examples". */

@@ -21,7 +21,7 @@ import { readHistory, readRecord } from '../runs';
 import type { Dataset } from './data/dataset';
 import { openDataset } from './data/open';
 import { openEngine, providers as allProviders } from './engines/choose';
-import { checkpointSecondsPerByte, machineOf, measureShape, MeasureSurroundings } from './measure';
+import { machineOf, measureShape, MeasureSurroundings } from './measure';
 import { Speeds } from './speeds';
 
 export interface EstimateSurroundings extends Pick<
@@ -71,10 +71,6 @@ export async function estimate(request: EstimateRequest, surroundings: EstimateS
         try {
           // The one measured before may have told enough about this one.
           if (!wellKnown(shape, speeds.all)) await measureShape(engine, shape, speeds, surroundings);
-          if (speeds.checkpointSecondsPerByte === undefined) {
-            fs.mkdirSync(speeds.folder, { recursive: true });
-            speeds.addCheckpoint(checkpointSecondsPerByte(speeds.folder));
-          }
         } catch (error) {
           if (!(error instanceof UserError)) throw error;
         }

@@ -132,6 +132,10 @@ export async function measureShape(
     if (batch === pilotBatch) batch = pilotBatch / 2;
   }
   await measure(batch);
+  if (speeds.checkpointSecondsPerByte === undefined) {
+    fs.mkdirSync(speeds.folder, { recursive: true });
+    speeds.addCheckpoint(checkpointSecondsPerByte(speeds.folder));
+  }
 }
 
 /** Times steps and evaluations of one shape at its batch. */
@@ -203,7 +207,7 @@ async function timeShape(engine: Engine, shape: StepShape, stopRequested: () => 
 }
 
 /** Seconds per byte of writing a checkpoint in a folder, hash and disk together. @throws UserError */
-export function checkpointSecondsPerByte(folder: string): number {
+function checkpointSecondsPerByte(folder: string): number {
   const megabytes = 16;
   const values = new Float32Array((megabytes * 2 ** 20) / 4);
   fillUniform(values, streamKey(1, Purpose.init), 1);

@@ -1,6 +1,8 @@
 /**
  * A trainer that speaks the protocol and trains nothing, for tests of the editor's side. FAKE_TRAINER tells what it does
  * after its first events: 'finish', 'wait' (until told to stop or left alone), 'crash', 'fail', or 'deaf' (hears no stop).
+ * Asked for estimates, it writes the request beside itself and answers the seconds of FAKE_ESTIMATES, a JSON array whose
+ * nulls are answered without a figure; without the variable it crashes.
  */
 const fs = require('node:fs');
 const path = require('node:path');
@@ -85,8 +87,19 @@ function train({ experiment, runsFolder, resume }) {
 const step = (n, loss) => ({ type: 'step', epoch: 1, step: n, loss, imagesPerSecond: 100, secondsLeft: 1 });
 const stop = (reason) => leave({ type: 'stopped', reason, epoch: 1, step: 2 });
 
+function estimate(request) {
+  fs.writeFileSync(path.join(__dirname, 'estimate.json'), JSON.stringify(request));
+  const estimates = JSON.parse(process.env.FAKE_ESTIMATES);
+  estimates.forEach((seconds, index) =>
+    process.send({ type: 'estimate', estimate: { index, ...(seconds === null ? {} : { seconds, basis: 'run' }) } }),
+  );
+  process.send({ type: 'ended', end: { kind: 'finished' } });
+  setTimeout(() => process.exit(0), 50);
+}
+
 process.on('message', (message) => {
   if (message.type === 'train') train(message.request);
+  else if (message.type === 'estimate') estimate(message.request);
   else if (message.type === 'stop' && behaviour !== 'deaf') stop('user');
 });
 process.on('disconnect', () => (folder ? stop('editorGone') : process.exit(0)));

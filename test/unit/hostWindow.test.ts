@@ -9,7 +9,7 @@ import { parseExperiment, resolveExperiment } from '../../src/experiment';
 import { LiveRuns } from '../../src/host/liveRuns';
 import { bundleOf } from '../../src/messages';
 import { Log } from '../../src/host/log';
-import type { PanelSnapshot, ToComparison, ToPanel } from '../../src/protocol';
+import type { EstimateRequest, PanelSnapshot, ToComparison, ToPanel } from '../../src/protocol';
 import { lockHolder, runsFolderOf } from '../../src/runs';
 import { env, fake, FakePanel, l10n, reset, TreeItem, Uri } from './vscodeFake';
 
@@ -202,11 +202,93 @@ describe('training', () => {
     await run(lenet);
     expect(asked).toEqual([
       [
-        ['course', '4 epochs · 55,000 examples'],
-        ['quick', '4 epochs · 20,000 examples'],
+        ['course', '4 epochs · 55,000 examples · measuring…'],
+        ['quick', '4 epochs · 20,000 examples · measuring…'],
       ],
     ]);
     expect([fake.panels, runFolders()]).toEqual([[], []]);
+    expect(fake.quickPicks.map(({ disposed }) => disposed)).toEqual([true]);
+  });
+
+  describe('the question for the preset', () => {
+    const descriptions = () => fake.quickPicks[0]!.items.map((item) => item.description);
+    const size = ['10 epochs · 55,000 examples', '3 epochs · 20,000 examples'];
+    let answer: (label: string | undefined) => void;
+    beforeEach(() => {
+      fake.settings['convlab.preset'] = 'ask';
+      fake.pick = () => new Promise((resolve) => (answer = resolve));
+    });
+
+    test('fills in how long each would take without moving the choice', async () => {
+      vi.stubEnv('FAKE_ESTIMATES', '[7300,170]');
+      fake.settings['convlab.threads'] = 3;
+      open();
+      const asked = run(lenet) as Promise<void>;
+      await until(() => fake.quickPicks.length > 0);
+      const [quickPick] = fake.quickPicks;
+      expect(descriptions()).toEqual(size.map((text) => `${text} · measuring…`));
+      quickPick!.activeItems = quickPick!.items.slice(1);
+      await until(() => descriptions().every((text) => !text!.includes('measuring')));
+      expect(descriptions()).toEqual([`${size[0]} · about 2 h`, `${size[1]} · about 3 min`]);
+      expect(quickPick!.activeItems.map((item) => item.label)).toEqual(['quick']);
+      const request = JSON.parse(
+        fs.readFileSync(path.join(extension, 'dist/estimate.json'), 'utf8'),
+      ) as EstimateRequest;
+      expect(request).toMatchObject({
+        threads: 3,
+        engine: 'auto',
+        measure: true,
+        runsFolders: [runsFolderOf(workspace)],
+      });
+      expect(request.experiments.map((e) => [e.id, e.preset])).toEqual([
+        ['lenet5-mnist', 'course'],
+        ['lenet5-mnist', 'quick'],
+      ]);
+      answer('quick');
+      await asked;
+      await until(() => texts().length > 0);
+      expect(runFolders()).toHaveLength(1);
+    });
+
+    test('speaks the language of the window', async () => {
+      vi.stubEnv('FAKE_ESTIMATES', '[7300,170]');
+      env.language = 'zh-tw';
+      open();
+      const asked = run(lenet) as Promise<void>;
+      await until(() => fake.quickPicks[0] && descriptions()[1]!.includes('約'));
+      expect(descriptions().map((text) => text!.split(' · ').at(-1))).toEqual(['約 2 小時', '約 3 分鐘']);
+      answer(undefined);
+      await asked;
+    });
+
+    test('leaves out what cannot be told, and measures nothing beside a training', async () => {
+      vi.stubEnv('FAKE_ESTIMATES', '[null,40]');
+      fake.settings['convlab.preset'] = 'quick';
+      open();
+      await trainingUntilSteps();
+      fake.settings['convlab.preset'] = 'ask';
+      const asked = run(lenet) as Promise<void>;
+      await until(() => fake.quickPicks[0] && descriptions().every((text) => !text!.includes('measuring')));
+      expect(descriptions()).toEqual([size[0], `${size[1]} · about 40 s`]);
+      const request = JSON.parse(
+        fs.readFileSync(path.join(extension, 'dist/estimate.json'), 'utf8'),
+      ) as EstimateRequest;
+      expect(request.measure).toBe(false);
+      answer(undefined);
+      await asked;
+    });
+
+    test('is asked without a figure where the estimate fails, which the log tells', async () => {
+      open();
+      const asked = run(lenet) as Promise<void>;
+      await until(() => fake.quickPicks[0] && descriptions().every((text) => !text!.includes('measuring')));
+      expect(descriptions()).toEqual(size);
+      expect(fake.log.join('\n')).toMatch(/warn estimate: The trainer process ended unexpectedly/);
+      expect(texts()).toEqual([]);
+      answer(undefined);
+      await asked;
+      expect(runFolders()).toEqual([]);
+    });
   });
 
   test('“Train…” asks for network, dataset and preset, and the settings shorten the run', async () => {

@@ -85,8 +85,13 @@ export const UIKind = { Desktop: 1, Web: 2 };
 export const fake = {
   settings: {} as Record<string, unknown>,
   folders: [] as Uri[],
-  /** Picks the label of a quick pick's item, or leaves it. */
-  pick: (_items: readonly { label: string }[], _options: { placeHolder?: string }): string | undefined => undefined,
+  /** Picks the label of a quick pick's item, or leaves it, at once or later. */
+  pick: (
+    _items: readonly { label: string }[],
+    _options: { placeHolder?: string },
+  ): string | undefined | Promise<string | undefined> => undefined,
+  /** The quick picks that were made to be changed while they are shown. */
+  quickPicks: [] as FakeQuickPick[],
   /** Picks a button of a notification, or none. */
   answer: (_text: string, _buttons: readonly string[]): string | undefined => undefined,
   notifications: [] as { kind: 'information' | 'warning' | 'error'; text: string; buttons: string[] }[],
@@ -115,6 +120,7 @@ export function reset(): void {
     log: [],
     executed: [],
     panels: [],
+    quickPicks: [],
     commands: new Map(),
     serializers: new Map(),
     watched: [],
@@ -181,6 +187,46 @@ export class FakePanel {
     if (this.disposed) return;
     this.disposed = true;
     this.disposal.fire();
+  }
+}
+
+interface FakeItem {
+  label: string;
+  description?: string;
+}
+
+/** A quick pick whose items may change while `fake.pick` makes up its mind. */
+export class FakeQuickPick {
+  title = '';
+  placeholder = '';
+  activeItems: readonly FakeItem[] = [];
+  selectedItems: readonly FakeItem[] = [];
+  disposed = false;
+  private shown: readonly FakeItem[] = [];
+  private readonly accepted = new EventEmitter<void>();
+  private readonly hidden = new EventEmitter<void>();
+  readonly onDidAccept = this.accepted.event;
+  readonly onDidHide = this.hidden.event;
+  get items(): readonly FakeItem[] {
+    return this.shown;
+  }
+  set items(items: readonly FakeItem[]) {
+    this.shown = items;
+    this.activeItems = items.slice(0, 1);
+  }
+  show(): void {
+    void (async () => {
+      const label = await fake.pick(this.items, { placeHolder: this.placeholder });
+      this.selectedItems = this.items.filter((item) => item.label === label);
+      if (label === undefined) this.hide();
+      else this.accepted.fire();
+    })();
+  }
+  hide(): void {
+    if (!this.disposed) this.hidden.fire();
+  }
+  dispose(): void {
+    this.disposed = true;
   }
 }
 
@@ -251,9 +297,14 @@ export const window = {
   showInformationMessage: notify('information'),
   showWarningMessage: notify('warning'),
   showErrorMessage: notify('error'),
-  showQuickPick: (items: readonly { label: string }[], options: { placeHolder?: string }) => {
-    const label = fake.pick(items, options);
-    return Promise.resolve(items.find((item) => item.label === label));
+  showQuickPick: async (items: readonly { label: string }[], options: { placeHolder?: string }) => {
+    const label = await fake.pick(items, options);
+    return items.find((item) => item.label === label);
+  },
+  createQuickPick: () => {
+    const quickPick = new FakeQuickPick();
+    fake.quickPicks.push(quickPick);
+    return quickPick;
   },
 };
 
