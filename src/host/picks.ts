@@ -82,26 +82,7 @@ export async function pickPreset(
 ): Promise<Preset | undefined> {
   const known = presetNames.filter((name) => name === 'course' || experiment.presets[name]);
   const resolved = known.map((name) => resolveExperiment(experiment, name, overrides));
-  // A webview takes the focus back when the palette closes, which must not close this question.
-  const quickPick = Object.assign(vscode.window.createQuickPick<Pick<Preset>>(), {
-    title: translate(experiment.title),
-    placeholder: t(message('pickPreset')),
-    matchOnDescription: true,
-    ignoreFocusOut: true,
-  });
   const times = known.map(() => t(message('estimateMeasuring')));
-  const draw = () => {
-    const active = quickPick.activeItems[0]?.value;
-    quickPick.items = known.map((name, index) => ({
-      label: t(message(name === 'quick' ? 'presetQuick' : 'presetCourse')),
-      description: [describeSize(resolved[index]!), times[index]].filter(Boolean).join(' · '),
-      detail: t(message(name === 'quick' ? 'presetQuickDetail' : 'presetCourseDetail')),
-      value: name,
-    }));
-    // New items take the choice back to the first one.
-    quickPick.activeItems = quickPick.items.filter((item) => item.value === (active ?? known[0]));
-  };
-  draw();
   const told = new Set<number>();
   const estimating = estimator.start(
     resolved,
@@ -116,6 +97,25 @@ export async function pickPreset(
       draw();
     },
   );
+  // A webview takes the focus back when the palette closes, which must not close this question.
+  const quickPick = Object.assign(vscode.window.createQuickPick<Pick<Preset>>(), {
+    title: translate(experiment.title),
+    placeholder: t(message('pickPreset')),
+    matchOnDescription: true,
+    ignoreFocusOut: true,
+  });
+  const draw = () => {
+    const active = quickPick.activeItems[0]?.value;
+    quickPick.items = known.map((name, index) => ({
+      label: t(message(name === 'quick' ? 'presetQuick' : 'presetCourse')),
+      description: [describeSize(resolved[index]!), times[index]].filter(Boolean).join(' · '),
+      detail: t(message(name === 'quick' ? 'presetQuickDetail' : 'presetCourseDetail')),
+      value: name,
+    }));
+    // New items take the choice back to the first one.
+    quickPick.activeItems = quickPick.items.filter((item) => item.value === (active ?? known[0]));
+  };
+  draw();
   return new Promise((resolve) => {
     quickPick.onDidAccept(() => {
       resolve(quickPick.selectedItems[0]?.value);

@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { evaluationBatchSize, median, multiplyAdds, paceFromSpeeds, Speed, wellKnown } from '../estimates';
 import { Message, message, UserError } from '../messages';
 import { buildNetwork, NetworkName, networks } from '../networks/catalog';
-import { elements, initialBuffers, initialParameters } from '../networks/network';
+import { elements, initialBuffers, Network, Tensors } from '../networks/network';
 import type { Machine, MeasureRequest, NetworkSpeed, StepShape } from '../protocol';
 import { fillUniform, Purpose, streamKey } from '../random';
 import { checkpointsFolder } from '../runs';
@@ -177,7 +177,7 @@ async function timeShape(engine: Engine, shape: StepShape, stopRequested: () => 
     microBatch: microBatch && Math.min(microBatch, batchSize),
   });
   try {
-    await model.load({ parameters: initialParameters(network, 1), buffers: initialBuffers(network) });
+    await model.load({ parameters: plainParameters(network), buffers: initialBuffers(network) });
     const compiling = (performance.now() - begin) / 1000;
     const batchOf = (count: number) => {
       const images = new Float32Array(count * inputElements);
@@ -204,6 +204,27 @@ async function timeShape(engine: Engine, shape: StepShape, stopRequested: () => 
   } finally {
     await model.dispose();
   }
+}
+
+/**
+ * Parameters of the usual sizes, a short stretch of random values over and over: drawing every one takes seconds for the
+ * large networks and makes no step faster or slower.
+ */
+function plainParameters(network: Network): Tensors {
+  const stretch = new Float32Array(2 ** 16);
+  fillUniform(stretch, streamKey(1, Purpose.init), 1);
+  return new Map(
+    network.parameters.map(({ name, shape, init }) => {
+      const values = new Float32Array(elements(shape));
+      if (init.kind === 'constant') return [name, values.fill(init.value)] as const;
+      const bound = init.kind === 'uniform' ? init.bound : init.std * Math.sqrt(3);
+      const scaled = stretch.subarray(0, values.length).map((v) => v * bound);
+      for (let at = 0; at < values.length; at += scaled.length) {
+        values.set(scaled.subarray(0, values.length - at), at);
+      }
+      return [name, values] as const;
+    }),
+  );
 }
 
 /** Seconds per byte of writing a checkpoint in a folder, hash and disk together. @throws UserError */

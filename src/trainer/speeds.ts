@@ -33,7 +33,7 @@ const fileSchema = z.object({
   format: z.literal(1),
   machine: z.unknown(),
   speeds: z.array(speedSchema),
-  checkpointSecondsPerByte: positive.optional(),
+  checkpointSecondsPerByte: z.number().min(0).optional(),
 });
 
 /** The folder for what can be made again: CONVLAB_CACHE, or the system's place for caches. */
