@@ -450,7 +450,8 @@ async function sayEstimate(
   if (!course || seconds <= longRun || !file.presets.quick) return undefined;
   const quick = await estimate(resolveExperiment(file, 'quick', overridesFrom(values)));
   if (quick.stopped) return 'stopped';
-  if (quick.seconds !== undefined) {
+  // Overrides can make it no shorter.
+  if (quick.seconds !== undefined && quick.seconds < seconds) {
     say(t(message('estimateQuickLine', { time: t(roughDuration(quick.seconds)) })));
   }
   return undefined;

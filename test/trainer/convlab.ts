@@ -21,16 +21,22 @@ export function temporaryFolder(): string {
   return fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-test-'));
 }
 
+/** Where these tests keep measured speeds, so that they neither find nor leave any of the user's. */
+const cache = temporaryFolder();
+process.once('exit', () => fs.rmSync(cache, { recursive: true, force: true }));
+
 /**
  * Runs the terminal program to its end.
  * @param onEvent called for each event of --json, with a function that sends a signal
+ * @param onText called for each piece of standard output, with the same
  */
 export function convlab(
   args: readonly string[],
   onEvent?: (event: RunEvent, kill: (signal: NodeJS.Signals) => void) => void,
+  { onText, env: extra }: { onText?: (text: string, kill: () => void) => void; env?: Record<string, string> } = {},
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const env = { ...process.env, LANG: 'C', LC_ALL: 'C' };
+    const env = { ...process.env, LANG: 'C', LC_ALL: 'C', CONVLAB_CACHE: cache, ...extra };
     const child = spawn(process.execPath, [path.resolve('dist/cli.js'), ...args], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -41,6 +47,7 @@ export function convlab(
     const events: RunEvent[] = [];
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       out += chunk;
+      onText?.(chunk, () => child.kill('SIGINT'));
       const lines = (rest + chunk).split('\n');
       rest = lines.pop()!;
       for (const line of lines) {

@@ -1,0 +1,125 @@
+/** Measured speeds and estimates as the terminal's users meet them: real measurements of the smallest network. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { NetworkSpeed } from '../../src/protocol';
+import { convlab, small, temporaryFolder } from './convlab';
+
+let folder: string;
+let env: { CONVLAB_CACHE: string };
+beforeEach(() => {
+  folder = temporaryFolder();
+  env = { CONVLAB_CACHE: path.join(folder, 'cache') };
+});
+afterEach(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+interface EngineLine {
+  engine: string;
+  usable: boolean;
+  device: { name: string; threads?: number };
+  speeds?: NetworkSpeed[];
+}
+const onnx = (out: string): EngineLine =>
+  out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as EngineLine)
+    .find((line) => line.engine === 'onnx')!;
+
+const measure = ['engines', '--measure', '--network', 'lenet5', '--threads', '1'];
+
+describe('convlab engines', () => {
+  it('shows device and threads, and measures nothing unasked', async () => {
+    const { status, out } = await convlab(['engines', '--json'], undefined, { env });
+    expect(status).toBe(0);
+    const line = onnx(out);
+    expect(line).toMatchObject({ usable: true, device: { kind: 'cpu' } });
+    expect(line.device.threads).toBeGreaterThan(0);
+    expect(line.speeds).toBeUndefined();
+    const person = await convlab(['engines', '--threads', '3'], undefined, { env });
+    expect(person.out).toMatch(/onnx: can train here \(.+, 3 threads\)\n/);
+    expect(fs.existsSync(env.CONVLAB_CACHE)).toBe(false);
+  });
+
+  it('measures a network, and the next time reads what was measured', async () => {
+    const first = await convlab([...measure, '--json'], undefined, { env });
+    expect(first.status).toBe(0);
+    const line = onnx(first.out);
+    expect(line.device.threads).toBe(1);
+    expect(line.speeds).toHaveLength(1);
+    const [speed] = line.speeds!;
+    expect(speed).toMatchObject({
+      shape: { network: 'lenet5', size: 32, batchSize: 64 },
+      exact: true,
+      cached: false,
+    });
+    expect(speed!.imagesPerSecond).toBeGreaterThan(0);
+    expect(speed!.evaluationImagesPerSecond).toBeGreaterThan(0);
+    // A second measurement would hardly give the same figures to the last digit.
+    const second = await convlab([...measure, '--json'], undefined, { env });
+    expect(onnx(second.out).speeds).toEqual([{ ...speed, cached: true }]);
+    const other = await convlab([...measure, '--json'], undefined, { env: { CONVLAB_CACHE: path.join(folder, 'b') } });
+    expect(onnx(other.out).speeds![0]!.cached).toBe(false);
+    const person = await convlab(measure, undefined, { env });
+    expect(person.out).toMatch(
+      /onnx: can train here \(.+, 1 thread\)\n {2}LeNet-5, 32×32, batches of 64: [\d,]+ images\/s\n/,
+    );
+  });
+
+  it('stops on a signal and keeps what it has measured', async () => {
+    const stopped = await convlab(
+      ['engines', '--measure', '--network', 'lenet5', '--network', 'resnet18', '--threads', '1'],
+      undefined,
+      { env, onText: (text, kill) => text.includes('LeNet-5') && kill() },
+    );
+    expect(stopped.status).toBe(130);
+    expect(stopped.error).toBe('Stopped. What was measured is kept.\n');
+    expect(stopped.out).not.toContain('ResNet-18');
+    const again = await convlab([...measure, '--json'], undefined, { env });
+    expect(onnx(again.out).speeds).toMatchObject([{ cached: true }]);
+  });
+
+  it('names the networks there are', async () => {
+    const { status, error } = await convlab(['engines', '--measure', '--network', 'lenet'], undefined, { env });
+    expect(status).toBe(2);
+    expect(error).toMatch(/--network takes one of lenet5, alexnet, .*, not “lenet”/);
+  });
+});
+
+describe('before a run', () => {
+  const train = ['train', ...small, '--runs'];
+
+  it('the terminal says how long it will take, from a measurement and later from the run itself', async () => {
+    const first = await convlab([...train, folder], undefined, { env });
+    expect(first.status).toBe(0);
+    expect(first.out).toMatch(/^About \d+ s on onnx\.\nRun: /);
+    expect(fs.readdirSync(path.join(env.CONVLAB_CACHE, 'speeds'))).toHaveLength(1);
+    // Without the measured speeds, what an earlier run tells is enough: nothing is measured.
+    fs.rmSync(env.CONVLAB_CACHE, { recursive: true });
+    const second = await convlab([...train, folder], undefined, { env });
+    expect(second.out).toMatch(/^About \d+ s on onnx\.\nRun: /);
+    expect(fs.existsSync(env.CONVLAB_CACHE)).toBe(false);
+  });
+
+  it('suggests the quick preset before a long run', async () => {
+    const { status, out } = await convlab(
+      ['train', 'lenet5-mnist', '--epochs', '9999', '--runs', folder],
+      undefined,
+      // A press of Ctrl+C once the run has begun.
+      { env, onText: (text, kill) => text.includes('Run: ') && kill() },
+    );
+    expect(status).toBe(130);
+    expect(out).toMatch(
+      /^About [\d.]+ [hd] on onnx\.\nFor a first look, “--preset quick” takes about [\d.]+ (min|h|d)\.\nRun: /,
+    );
+  });
+
+  it('a quick run, --json and a resumption measure nothing', async () => {
+    const quick = await convlab([...train, folder, '--preset', 'quick'], undefined, { env });
+    expect(quick.status).toBe(0);
+    expect(quick.out).toMatch(/^Run: /);
+    const json = await convlab([...train, folder, '--json'], undefined, { env });
+    expect(json.events[0]).toMatchObject({ type: 'started', threads: 1 });
+    expect(fs.existsSync(env.CONVLAB_CACHE)).toBe(false);
+  });
+});
