@@ -1,84 +1,71 @@
 /**
- * `npm run bench -- step [network…] [--steps N] [--pairs N] [--threads N] [--without-pytorch]`: images per second of a
- * whole training step, of ConvLab's embedded engine and of PyTorch (the Python that CONVLAB_PYTHON names, or python3) as
- * shipped and with the allocator settings that ConvLab gives its own process. Every figure comes from processes that take
- * turns, one pair after another, so that a change of the machine's pace meets them all; a row gives medians over the
- * pairs and the median and range of the ratios within pairs.
+ * `npm run bench -- step [network…] [--steps N] [--pairs N] [--threads N] [--without-pytorch]`: images per second and peak
+ * memory of a whole training step, of ConvLab's embedded engine and of PyTorch (the Pythons that CONVLAB_PYTHON lists,
+ * separated as in PATH, or python3), each as shipped and with the allocator settings that ConvLab gives its own process.
+ * Every figure comes from processes that take turns, one pair after another, so that a change of the machine's pace meets
+ * them all; a row gives medians over the pairs and the median and range of the ratios within pairs.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildNetwork } from '../src/networks/catalog';
-import { elements, initialBuffers, initialParameters } from '../src/networks/network';
-import { fillUniform, streamKey, word } from '../src/random';
 import { onnxProvider } from '../src/trainer/engines/onnx/engine';
 import { allocatorTunables } from '../src/trainerClient';
-
-/**
- * What the course trains in PyTorch: batch, image size, logits; and how many steps make a stable median in reasonable
- * time. Keras's networks have no PyTorch beside them to be measured against.
- */
-const settings = {
-  lenet5: { batch: 64, channels: 1, size: 32, outputs: 10, steps: 1200 },
-  alexnet: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 8 },
-  resnet18: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 4 },
-  vgg16: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 3 },
-  resnet50: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 3 },
-};
-type Measured = keyof typeof settings;
+import {
+  batchOf,
+  child,
+  knownNetworks,
+  loadInitial,
+  Measured,
+  median,
+  networkOf,
+  optionsOf,
+  peakMemory,
+  spread,
+  timeSteps,
+  workloads,
+} from './parts/workload';
 
 interface Timing {
-  readonly version: string;
-  /** Seconds of each step after the first quarter. */
+  /** Seconds of each step. */
   readonly seconds: readonly number[];
-  /** Bytes. */
-  readonly peakMemory?: number;
+  /** Bytes, of the process. */
+  readonly peakMemory: number;
 }
 
 /** The child process: times the steps of one network on the embedded engine. */
 async function timeConvLab(name: Measured, steps: number, threads: number | undefined): Promise<Timing> {
-  const { batch: size, channels, size: pixels, outputs } = settings[name];
-  const network = buildNetwork(name, [channels, pixels, pixels], outputs);
   const engine = await onnxProvider.open({ threads });
-  const model = await engine.compile(network, {
-    batchSize: size,
-    loss: outputs === 1 ? 'bce_with_logits' : 'cross_entropy',
-    optimizer: { name: 'adam', learningRate: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8 },
-    seed: 1,
-  });
-  await model.load({ parameters: initialParameters(network, 1), buffers: initialBuffers(network) });
-  const images = new Float32Array(size * elements(network.inputShape));
-  fillUniform(images, streamKey(1, 1), 1);
-  const labels = Int32Array.from({ length: size }, (_, i) => word(streamKey(2), i) % (outputs === 1 ? 2 : outputs));
-  const seconds: number[] = [];
-  for (let step = 0; step < steps; step++) {
-    const start = performance.now();
-    await model.trainStep({ images, labels, size }, { epoch: 1, step }, 1e-4);
-    seconds.push((performance.now() - start) / 1000);
-  }
-  const peakMemory = process.resourceUsage().maxRSS * 1024;
+  const model = await engine.compile(networkOf(name), optionsOf(name));
+  await loadInitial(model);
+  const seconds = await timeSteps(model, batchOf(name), steps);
+  const result = { seconds, peakMemory: peakMemory() };
   await model.dispose();
   await engine.dispose();
-  return {
-    version: Object.values(engine.versions)[0]!,
-    seconds: seconds.slice(Math.floor(steps / 4)),
-    peakMemory,
-  };
+  return result;
 }
 
-const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-};
+/** One way to run PyTorch, measured beside ConvLab. */
+interface Opponent {
+  readonly title: string;
+  readonly python: string;
+  readonly tunables: string | undefined;
+}
 
-function child(command: string, args: readonly string[], tunables: string | undefined): Timing {
-  const env = { ...process.env };
-  delete env['GLIBC_TUNABLES'];
-  if (tunables) env['GLIBC_TUNABLES'] = tunables;
-  const output = execFileSync(command, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
-  return JSON.parse(output.trim().split('\n').at(-1)!) as Timing;
+function opponents(): Opponent[] {
+  const pythons = (process.env['CONVLAB_PYTHON'] ?? 'python3').split(delimiter);
+  return pythons.flatMap((python) => {
+    const found = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
+    if (found.status !== 0) {
+      console.log(`PyTorch: not found (${python}); set CONVLAB_PYTHON`);
+      return [];
+    }
+    const title = `PyTorch ${found.stdout.trim()}`;
+    return [
+      { title: `${title}, as shipped`, python, tunables: undefined },
+      { title: `${title}, tuned`, python, tunables: allocatorTunables },
+    ];
+  });
 }
 
 async function main(): Promise<void> {
@@ -93,53 +80,47 @@ async function main(): Promise<void> {
     },
   });
   const threads = values.threads === undefined ? undefined : Number(values.threads);
+  const names = knownNetworks(positionals.length > 0 ? positionals : Object.keys(workloads));
   if (values.child) {
-    const timing = await timeConvLab(positionals[0] as Measured, Number(values.steps), threads);
-    console.log(JSON.stringify(timing));
+    console.log(JSON.stringify(await timeConvLab(names[0]!, Number(values.steps), threads)));
     return;
   }
-  const names = positionals.length > 0 ? positionals : ['lenet5', 'alexnet', 'resnet18', 'vgg16'];
-  const unknown = names.find((name) => !Object.hasOwn(settings, name));
-  if (unknown !== undefined)
-    throw new Error(`There is no network ${unknown}; there are: ${Object.keys(settings).join(', ')}.`);
-
-  const python = process.env['CONVLAB_PYTHON'] ?? 'python3';
-  const found = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
-  const pytorch = !values['without-pytorch'] && found.status === 0;
   const cores = threads ?? (await probedThreads());
   const engine = await onnxProvider.open({ threads: cores });
   const versions = Object.entries(engine.versions).map(([name, version]) => `${name} ${version}`);
   console.log(`${engine.device.name}, ${cores} threads; ${versions.join(', ')}, Node ${process.version}`);
   await engine.dispose();
-  console.log(pytorch ? `PyTorch ${found.stdout.trim()}` : `PyTorch: not found (${python}); set CONVLAB_PYTHON`);
-  console.log('network, batch        ConvLab   PyTorch as shipped   ratio (range)       PyTorch tuned   ratio (range)');
-
-  for (const name of names as Measured[]) {
-    const { batch, size, steps: usual } = settings[name];
-    const steps = String(values.steps ?? usual);
-    const rates: Record<'convlab' | 'shipped' | 'tuned', number[]> = { convlab: [], shipped: [], tuned: [] };
-    let memory = 0;
-    for (let pair = 0; pair < Number(values.pairs); pair++) {
-      const rate = (timing: Timing) => batch / median(timing.seconds);
-      const own = [__filename, '--child', name, '--steps', steps, '--threads', String(cores)];
-      const timing = child(process.execPath, own, allocatorTunables);
-      memory = Math.max(memory, timing.peakMemory!);
-      rates.convlab.push(rate(timing));
-      if (!pytorch) continue;
-      const theirs = [join(__dirname, '../../bench/step.py'), name, String(batch), String(size), steps, String(cores)];
-      rates.shipped.push(rate(child(python, theirs, undefined)));
-      rates.tuned.push(rate(child(python, theirs, allocatorTunables)));
-    }
-    const digits = (x: number) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
-    const against = (other: readonly number[]): string => {
-      if (other.length === 0) return 'not here'.padEnd(21) + ''.padEnd(20);
-      const ratios = rates.convlab.map((own, i) => own / other[i]!);
-      const range = `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}-${Math.max(...ratios).toFixed(2)})`;
-      return digits(median(other)).padEnd(21) + range.padEnd(20);
-    };
-    const head = `${name}, ${batch} at ${size}`.padEnd(22) + digits(median(rates.convlab)).padEnd(10);
-    console.log(`${head}${against(rates.shipped)}${against(rates.tuned)}peak ${(memory / 2 ** 20).toFixed(0)} MiB`);
+  const others = values['without-pytorch'] ? [] : opponents();
+  for (const name of names) {
+    compare(name, others, Number(values.steps ?? workloads[name].steps), Number(values.pairs), cores);
   }
+}
+
+function compare(name: Measured, others: readonly Opponent[], steps: number, pairs: number, threads: number): void {
+  const { batch, size } = workloads[name];
+  const rate = ({ seconds }: Timing) => batch / median(seconds.slice(Math.floor(steps / 4)));
+  const own: Timing[] = [];
+  const theirs = others.map((): Timing[] => []);
+  for (let pair = 0; pair < pairs; pair++) {
+    const ownArguments = [__filename, '--child', name, '--steps', String(steps), '--threads', String(threads)];
+    own.push(child(process.execPath, ownArguments, allocatorTunables));
+    for (const [i, { python, tunables }] of others.entries()) {
+      const script = join(__dirname, '../../bench/step.py');
+      theirs[i]!.push(child(python, [script, name, ...[batch, size, steps, threads].map(String)], tunables));
+    }
+  }
+  const digits = (x: number) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
+  const row = (title: string, timings: readonly Timing[]) => {
+    const speeds = timings.map((other, i) => rate(own[i]!) / rate(other));
+    const peaks = timings.map((other, i) => own[i]!.peakMemory / other.peakMemory);
+    const mebibytes = median(timings.map((timing) => timing.peakMemory / 2 ** 20)).toFixed(0);
+    const rates = digits(median(timings.map(rate))).padStart(7);
+    const ratios = timings === own ? ['', ''] : [spread(speeds), spread(peaks)];
+    console.log(`  ${title.padEnd(34)}${rates}  ${ratios[0]!.padEnd(19)}${mebibytes.padStart(7)}  ${ratios[1]!}`);
+  };
+  console.log(`${name}, ${batch} at ${size}`.padEnd(36) + 'images/s  ConvLab is       MiB, peak  ConvLab takes');
+  row('ConvLab', own);
+  others.forEach(({ title }, i) => row(title, theirs[i]!));
 }
 
 async function probedThreads(): Promise<number> {

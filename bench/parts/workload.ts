@@ -1,0 +1,104 @@
+/**
+ * The training steps that the benchmarks time: what the course trains, with random images and labels, on the embedded
+ * engine in this process; and children that take turns. bench/step.ts, bench/profile.ts and bench/diagnostics.ts call it.
+ */
+import { execFileSync } from 'node:child_process';
+import { buildNetwork } from '../../src/networks/catalog';
+import type { NetworkName } from '../../src/networks/catalog';
+import { elements, initialBuffers, initialParameters, Network } from '../../src/networks/network';
+import { fillUniform, streamKey, word } from '../../src/random';
+import { Batch, Model, ModelOptions } from '../../src/trainer/engines/engine';
+
+export interface Workload {
+  readonly batch: number;
+  readonly channels: number;
+  /** Pixels of an image's side. */
+  readonly size: number;
+  readonly outputs: number;
+  /** How many steps make a stable median in reasonable time. */
+  readonly steps: number;
+}
+
+/** Keras's networks have no PyTorch beside them to be measured against. */
+export const workloads = {
+  lenet5: { batch: 64, channels: 1, size: 32, outputs: 10, steps: 1200 },
+  alexnet: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 8 },
+  resnet18: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 4 },
+  vgg16: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 3 },
+  resnet50: { batch: 32, channels: 3, size: 224, outputs: 1, steps: 3 },
+} satisfies Partial<Record<NetworkName, Workload>>;
+export type Measured = keyof typeof workloads;
+
+export function networkOf(name: Measured): Network {
+  const { channels, size, outputs } = workloads[name];
+  return buildNetwork(name, [channels, size, size], outputs);
+}
+
+export function optionsOf(name: Measured): ModelOptions {
+  const { batch, outputs } = workloads[name];
+  return {
+    batchSize: batch,
+    // Every benchmark measures whole batches, however much memory there is.
+    microBatch: batch,
+    loss: outputs === 1 ? 'bce_with_logits' : 'cross_entropy',
+    optimizer: { name: 'adam', learningRate: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8 },
+    seed: 1,
+  };
+}
+
+/** The same images and labels for every step. */
+export function batchOf(name: Measured): Batch {
+  const { batch: size, outputs } = workloads[name];
+  const images = new Float32Array(size * elements(networkOf(name).inputShape));
+  fillUniform(images, streamKey(1, 1), 1);
+  const labels = Int32Array.from({ length: size }, (_, i) => word(streamKey(2), i) % (outputs === 1 ? 2 : outputs));
+  return { images, labels, size };
+}
+
+export async function loadInitial(model: Model): Promise<void> {
+  const { network } = model;
+  await model.load({ parameters: initialParameters(network, 1), buffers: initialBuffers(network) });
+}
+
+/** @returns seconds of each step */
+export async function timeSteps(model: Model, batch: Batch, steps: number): Promise<number[]> {
+  const seconds: number[] = [];
+  for (let step = 0; step < steps; step++) {
+    const start = performance.now();
+    await model.trainStep(batch, { epoch: 1, step }, 1e-4);
+    seconds.push((performance.now() - start) / 1000);
+  }
+  return seconds;
+}
+
+/** @throws Error that names what is unknown */
+export function knownNetworks(names: readonly string[]): Measured[] {
+  const known = Object.keys(workloads);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new Error(`There is no network ${unknown}; there are: ${known.join(', ')}.`);
+  return names as Measured[];
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** “1.23 (1.10-1.31)”: median and range. */
+export function spread(values: readonly number[], digits = 2): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return `${median(values).toFixed(digits)} (${least.toFixed(digits)}-${most.toFixed(digits)})`;
+}
+
+/** Runs a program with glibc's allocator as shipped, or with tunables; its last line of output is JSON. */
+export function child<Result>(command: string, args: readonly string[], tunables: string | undefined): Result {
+  const env = { ...process.env };
+  delete env['GLIBC_TUNABLES'];
+  if (tunables) env['GLIBC_TUNABLES'] = tunables;
+  const output = execFileSync(command, args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  return JSON.parse(output.trim().split('\n').at(-1)!) as Result;
+}
+
+/** The largest resident memory that this process has had, in bytes. */
+export const peakMemory = (): number => process.resourceUsage().maxRSS * 1024;
