@@ -23,6 +23,8 @@ export class Graph {
   private readonly inputs: Value[] = [];
   private readonly outputs: Value[] = [];
   private counter = 0;
+  /** The layer, and the direction, that the nodes added now belong to: the first part of their names. */
+  scope = '';
   /** What each reshaped value is a view of. */
   private readonly sources = new Map<Value, Value>();
 
@@ -69,6 +71,7 @@ export class Graph {
   ): Value[] {
     const values = outputs.map(({ shape, type = 'float32' }) => ({ name: `${op}_${this.counter++}`, shape, type }));
     this.nodes.push({
+      name: `${this.scope}/${values[0]!.name}`,
       op,
       domain,
       attributes,

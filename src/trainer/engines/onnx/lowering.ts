@@ -61,6 +61,7 @@ export function evaluationGraph(network: Network, size: number, without?: readon
   const buffers = new Map(network.buffers.map((b) => [b.name, graph.input(b.name, b.shape)] as const));
   const values: Value[] = [];
   for (const node of network.nodes) {
+    graph.scope = node.name;
     const inputs = node.inputs.map((input) => values[input]!);
     const [x] = inputs as [Value];
     const parameter = (role: string) => parameters.get(`${node.name}.${role}`);
@@ -193,6 +194,7 @@ class TrainingLowering {
     // Whether a parameter lies at or above a node: only then does anyone want the gradient of its output.
     const trained: boolean[] = [];
     for (const node of network.nodes) {
+      graph.scope = node.name;
       steps.push(
         this.node(
           node,
@@ -203,6 +205,7 @@ class TrainingLowering {
       trained.push(own || node.inputs.some((input) => trained[input]));
     }
 
+    graph.scope = 'loss';
     const targets = graph.input('targets', [size, network.outputs]);
     const scale = graph.input('scale', [1]);
     const logits = graph.transpose(steps.at(-1)!.y, [1, 0]);
@@ -218,6 +221,7 @@ class TrainingLowering {
       const node = network.nodes[index]!;
       const dy = gradientOf.get(index);
       if (!dy || !trained[index]) continue;
+      graph.scope = `${node.name} backward`;
       const { inputs, weight, bias } = steps[index]!.backward(
         dy,
         node.inputs.some((input) => trained[input]),
@@ -231,6 +235,7 @@ class TrainingLowering {
       });
     }
 
+    graph.scope = 'outputs';
     const output = (value: Value) => graph.output(value).name;
     const joined = (values: readonly Value[]) => (values.length > 0 ? output(graph.concat(values, 0)) : undefined);
     const names = {

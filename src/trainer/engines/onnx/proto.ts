@@ -10,6 +10,8 @@ export type ElementType = keyof typeof elementTypes;
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
 export interface NodeSpec {
+  /** What ONNX Runtime calls the node in errors and profiles. */
+  readonly name: string;
   readonly op: string;
   readonly domain: string;
   /** Names of values; an empty name leaves an optional input out. */
@@ -87,7 +89,7 @@ function node(spec: NodeSpec): Chunks {
   return [
     ...spec.inputs.flatMap((name) => text(1, name)),
     ...spec.outputs.flatMap((name) => text(2, name)),
-    ...text(3, spec.outputs[0]!),
+    ...text(3, spec.name),
     ...text(4, spec.op),
     ...Object.entries(spec.attributes).flatMap(([name, value]) => message(5, attribute(name, value))),
     ...text(7, spec.domain),
