@@ -3,8 +3,7 @@
  * engine in this process; and children that take turns. bench/step.ts, bench/profile.ts and bench/diagnostics.ts call it.
  */
 import { execFileSync } from 'node:child_process';
-import { buildNetwork } from '../../src/networks/catalog';
-import type { NetworkName } from '../../src/networks/catalog';
+import { buildNetwork, NetworkName } from '../../src/networks/catalog';
 import { elements, initialBuffers, initialParameters, Network } from '../../src/networks/network';
 import { fillUniform, streamKey, word } from '../../src/random';
 import { Batch, Model, ModelOptions } from '../../src/trainer/engines/engine';

@@ -61,7 +61,10 @@ export function convolution(graph: Graph, op: ConvOp, x: Value, weight: Value, b
       weightGradient: (dy) => {
         const gradients = graph.reshape(dy, [outChannels, oh * ow * n]);
         // The right-hand factor is repacked, so it is better the smaller one.
-        if (outChannels < depth) return graph.transpose(graph.matmulTransposed(columns, gradients, 'b'), [1, 0]);
+        if (outChannels < depth) {
+          const product = graph.matmulOf({ value: columns }, { value: gradients, transposed: true });
+          return graph.transpose(product, [1, 0]);
+        }
         return graph.gemm(gradients, columns, { transB: true });
       },
       inputGradient: (dy) => inputGradient(graph, op, x, weight, dy),

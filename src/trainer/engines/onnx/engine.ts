@@ -25,7 +25,10 @@ export const onnxProvider: EngineProvider = {
     const sessionOptions: Ort.InferenceSession.SessionOptions = {
       executionProviders: ['cpu'],
       executionMode: 'sequential',
-      graphOptimizationLevel: 'all',
+      // graph.ts writes the graph as it is to be computed, its order above all.
+      graphOptimizationLevel: 'disabled',
+      // A plan of the memory would be a second block beside the one that the first, unplanned step leaves behind.
+      enableMemPattern: false,
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       logSeverityLevel: 3,

@@ -14,6 +14,15 @@ export interface NodeOptions {
   readonly domain?: string;
 }
 
+/** A matrix or a stack of matrices on its way into a product. */
+export interface Factor {
+  readonly value: Value;
+  /** Each matrix lies transposed. */
+  readonly transposed?: boolean;
+  /** The stack's axis lies second: [rows, stack, columns]. */
+  readonly rowsFirst?: boolean;
+}
+
 /** Operator sets the graphs are written against. */
 const opsets = { '': 20, 'com.microsoft': 1, 'com.microsoft.nchwc': 1 } as const;
 
@@ -206,18 +215,18 @@ export class Graph {
   }
 
   /**
-   * a · bᵀ, or aᵀ · b, for stacks of matrices of equal outer axes. A Transpose of the result stays one: after a Gemm, ONNX
-   * Runtime would swap the factors to be rid of it.
+   * a · b for matrices, or for stacks of equally many; either factor may be transposed. A stack whose first two axes are
+   * exchanged, [rows, stack, columns], is read as it lies.
    */
-  matmulTransposed(a: Value, b: Value, which: 'a' | 'b'): Value {
-    if (!this.uses('fused-operators')) {
-      const order = a.shape.map((_, axis) => axis);
-      order.push(...order.splice(-2).reverse());
-      return which === 'a' ? this.matmul(this.transpose(a, order), b) : this.matmul(a, this.transpose(b, order));
-    }
-    const [m, n] = which === 'a' ? [a.shape.at(-1)!, b.shape.at(-1)!] : [a.shape.at(-2)!, b.shape.at(-2)!];
-    return this.node('FusedMatMul', [a, b], [...a.shape.slice(0, -2), m, n], {
-      attributes: which === 'a' ? { transA: 1 } : { transB: 1 },
+  matmulOf(a: Factor, b: Factor): Value {
+    const sides = ({ value, transposed = false, rowsFirst = false }: Factor) => {
+      const [columns, rows] = [value.shape.at(-1)!, value.shape.at(rowsFirst ? 0 : -2)!];
+      return transposed ? [columns, rows] : [rows, columns];
+    };
+    const stack = a.rowsFirst ? a.value.shape.slice(1, -1) : a.value.shape.slice(0, -2);
+    const flags = { transA: a.transposed, transB: b.transposed, transBatchA: a.rowsFirst, transBatchB: b.rowsFirst };
+    return this.node('FusedMatMul', [a.value, b.value], [...stack, sides(a)[0]!, sides(b)[1]!], {
+      attributes: Object.fromEntries(Object.entries(flags).flatMap(([flag, set]) => (set ? [[flag, 1]] : []))),
       domain: 'com.microsoft',
     });
   }
@@ -233,13 +242,52 @@ export class Graph {
   /** The finished model as ONNX bytes, without the nodes that no output needs. */
   encode(): Uint8Array {
     const { name, inputs, outputs } = this;
-    const needed = new Set(outputs.map((value) => value.name));
-    const nodes = this.nodes.toReversed().filter((spec) => {
+    const nodes = neededNodes(fused(neededNodes(this.nodes, outputs), outputs), outputs);
+    const needed = new Set(nodes.flatMap((spec) => spec.inputs));
+    const constants = [...this.constants.values()].filter((constant) => needed.has(constant.name));
+    // ONNX Runtime starts from the nodes whose results no other takes, the last one first, and computes what each needs
+    // just before it, the last one first again. Written backwards, everything is computed in the order in which it was
+    // added, and what only one gradient needs no earlier than that gradient.
+    return encodeModel({ name, nodes: nodes.toReversed(), inputs, outputs, constants, opsets });
+  }
+}
+
+function neededNodes(nodes: readonly NodeSpec[], outputs: readonly Value[]): NodeSpec[] {
+  const needed = new Set(outputs.map((value) => value.name));
+  return nodes
+    .toReversed()
+    .filter((spec) => {
       if (!spec.outputs.some((output) => needed.has(output))) return false;
       spec.inputs.forEach((input) => needed.add(input));
       return true;
-    });
-    const constants = [...this.constants.values()].filter((constant) => needed.has(constant.name));
-    return encodeModel({ name, nodes: nodes.reverse(), inputs, outputs, constants, opsets });
+    })
+    .reverse();
+}
+
+/**
+ * Lets convolutions and matrix products take a following sum and ReLU along, where nothing else wants what lies between.
+ * ONNX Runtime's own optimizer would do so too, but the order of the nodes, and with it the memory, would then be its own.
+ */
+function fused(nodes: readonly NodeSpec[], outputs: readonly Value[]): NodeSpec[] {
+  const uses = new Map<string, number>();
+  for (const name of [...nodes.flatMap((spec) => spec.inputs), ...outputs.map((value) => value.name)]) {
+    uses.set(name, (uses.get(name) ?? 0) + 1);
   }
+  const makers = new Map<string, NodeSpec>();
+  return nodes.map((spec) => {
+    const maker = makers.get(spec.inputs[0]!);
+    let result = spec;
+    if (spec.op === 'Relu' && maker && uses.get(spec.inputs[0]!) === 1 && !('activation' in maker.attributes)) {
+      const { name, outputs } = spec;
+      const attributes = { ...maker.attributes, activation: 'Relu' };
+      const domain = 'com.microsoft';
+      if (maker.op === 'Conv' || maker.op === 'FusedConv') {
+        result = { ...maker, name, outputs, op: 'FusedConv', domain, attributes };
+      } else if (maker.op === 'Gemm') {
+        result = { ...maker, name, outputs, op: 'FusedGemm', domain, attributes };
+      }
+    }
+    for (const output of result.outputs) makers.set(output, result);
+    return result;
+  });
 }

@@ -68,7 +68,8 @@ export function winogradConvolution(graph: Graph, op: ConvOp, x: Value, weight: 
   const [oh, ow] = outputSize(op, x);
   const input = tilesToFrequencies(graph, x, pixelsToFrequencies, outputs, [p.top, p.left], [oh, ow]);
   const matrix = graph.reshape(weight, [outChannels * channels, size * size]);
-  const product = graph.matmul(kernelFrequencies(graph, matrix, toFrequencies, outChannels), input);
+  const kernels = kernelFrequencies(graph, matrix, toFrequencies, outChannels);
+  const product = graph.matmulOf({ value: kernels }, { value: input, rowsFirst: true });
   const y = frequenciesToImage(graph, product, frequenciesToOutputs(outputs), [oh, ow], n);
   return {
     y,
@@ -82,10 +83,16 @@ export function winogradConvolution(graph: Graph, op: ConvOp, x: Value, weight: 
         [0, 0],
         [oh, ow],
       );
-      const gradient = graph.matmulTransposed(spread, input, 'b');
+      const gradient = graph.matmulOf(
+        { value: spread, rowsFirst: true },
+        { value: input, rowsFirst: true, transposed: true },
+      );
       const flat = graph.reshape(gradient, [frequencies, outChannels * channels]);
       const back = constant(graph, squared(toFrequencies));
-      return graph.reshape(graph.matmulTransposed(flat, back, 'a'), [outChannels, channels * size * size]);
+      return graph.reshape(graph.matmulOf({ value: flat, transposed: true }, { value: back }), [
+        outChannels,
+        channels * size * size,
+      ]);
     },
     // The convolution of dy with the kernel turned by 180 degrees and its channels exchanged.
     inputGradient: (dy) => {
@@ -93,7 +100,7 @@ export function winogradConvolution(graph: Graph, op: ConvOp, x: Value, weight: 
       const gradients = tilesToFrequencies(graph, dy, pixelsToFrequencies, outputs, pads, [h, w]);
       const turned = toFrequencies.map((row) => row.toReversed());
       const kernels = kernelFrequencies(graph, matrix, turned, outChannels);
-      const product = graph.matmulTransposed(kernels, gradients, 'a');
+      const product = graph.matmulOf({ value: kernels, transposed: true }, { value: gradients, rowsFirst: true });
       return frequenciesToImage(graph, product, frequenciesToOutputs(outputs), [h, w], n);
     },
   };
@@ -111,7 +118,7 @@ function kernelFrequencies(graph: Graph, matrix: Value, transform: Matrix, outCh
  *
  * @param pads rows above the image and columns left of it
  * @param covered rows and columns of outputs that the tiles must cover, `step` to a tile
- * @returns [frequencies, channels, tiles × batch]
+ * @returns [channels, frequencies, tiles × batch]
  */
 function tilesToFrequencies(
   graph: Graph,
@@ -139,8 +146,7 @@ function tilesToFrequencies(
       pads: [Math.max(pads[0], 0), Math.max(pads[1], 0), 0, Math.max(bottom, 0), Math.max(right, 0), 0],
     },
   });
-  const rows = graph.reshape(transformed, [channels, frequencies, down * across * n]);
-  return graph.transpose(rows, [1, 0, 2]);
+  return graph.reshape(transformed, [channels, frequencies, down * across * n]);
 }
 
 /** [frequencies, channels, tiles × batch] to [channels, height, width, batch]. */
