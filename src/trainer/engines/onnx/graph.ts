@@ -219,16 +219,23 @@ export class Graph {
    * exchanged, [rows, stack, columns], is read as it lies.
    */
   matmulOf(a: Factor, b: Factor): Value {
-    const sides = ({ value, transposed = false, rowsFirst = false }: Factor) => {
-      const [columns, rows] = [value.shape.at(-1)!, value.shape.at(rowsFirst ? 0 : -2)!];
-      return transposed ? [columns, rows] : [rows, columns];
-    };
+    if (!this.uses('fused-operators')) return this.matmul(this.upright(a), this.upright(b));
+    const [rows, columns] = [sidesOf(a)[0], sidesOf(b)[1]];
     const stack = a.rowsFirst ? a.value.shape.slice(1, -1) : a.value.shape.slice(0, -2);
     const flags = { transA: a.transposed, transB: b.transposed, transBatchA: a.rowsFirst, transBatchB: b.rowsFirst };
-    return this.node('FusedMatMul', [a.value, b.value], [...stack, sides(a)[0]!, sides(b)[1]!], {
+    return this.node('FusedMatMul', [a.value, b.value], [...stack, rows, columns], {
       attributes: Object.fromEntries(Object.entries(flags).flatMap(([flag, set]) => (set ? [[flag, 1]] : []))),
       domain: 'com.microsoft',
     });
+  }
+
+  /** A factor as a plain stack of matrices. */
+  private upright({ value, transposed, rowsFirst }: Factor): Value {
+    if (!transposed && !rowsFirst) return value;
+    const axes = value.shape.map((_, axis) => axis);
+    const [rows] = rowsFirst ? axes.splice(0, 1) : axes.splice(-2, 1);
+    const columns = axes.pop()!;
+    return this.transpose(value, transposed ? [...axes, columns, rows!] : [...axes, rows!, columns]);
   }
 
   /** a · b (+ c) for matrices, either of them transposed first. */
@@ -242,7 +249,8 @@ export class Graph {
   /** The finished model as ONNX bytes, without the nodes that no output needs. */
   encode(): Uint8Array {
     const { name, inputs, outputs } = this;
-    const nodes = neededNodes(fused(neededNodes(this.nodes, outputs), outputs), outputs);
+    const plain = neededNodes(this.nodes, outputs);
+    const nodes = this.uses('fused-operators') ? neededNodes(fused(plain, outputs), outputs) : plain;
     const needed = new Set(nodes.flatMap((spec) => spec.inputs));
     const constants = [...this.constants.values()].filter((constant) => needed.has(constant.name));
     // ONNX Runtime starts from the nodes whose results no other takes, the last one first, and computes what each needs
@@ -250,6 +258,12 @@ export class Graph {
     // added, and what only one gradient needs no earlier than that gradient.
     return encodeModel({ name, nodes: nodes.toReversed(), inputs, outputs, constants, opsets });
   }
+}
+
+/** Rows and columns of the matrices that a factor stands for. */
+function sidesOf({ value, transposed = false, rowsFirst = false }: Factor): [number, number] {
+  const [rows, columns] = [value.shape.at(rowsFirst ? 0 : -2)!, value.shape.at(-1)!];
+  return transposed ? [columns, rows] : [rows, columns];
 }
 
 function neededNodes(nodes: readonly NodeSpec[], outputs: readonly Value[]): NodeSpec[] {
