@@ -86,6 +86,14 @@ export const texts = {
   weightsUnsupported: 'Pretrained weights are not available in this version of ConvLab.',
   weightsUnsupportedAdvice: 'Set network.weights to “scratch”.',
 
+  // Weights
+  weightsRefused:
+    '{file} is refused: besides numbers it holds the program object {name}, and ConvLab runs nothing that comes in a file of weights.',
+  weightsRefusedAdvice: 'In PyTorch, save the state dict alone: torch.save(model.state_dict(), file).',
+  weightsDamaged: 'The weights in {file} cannot be used: {reason}.',
+  weightsDamagedAdvice: 'Save or download the file again, or choose another one.',
+  weightsUnreadable: 'The file of weights {file} could not be read: {reason}',
+
   // The loop
   lossNotFinite: 'The loss became {loss} in epoch {epoch}, step {step}: training has diverged.',
   figuresNotFinite: 'A gradient became infinite in epoch {epoch}: training has diverged.',
