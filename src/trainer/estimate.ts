@@ -20,13 +20,13 @@ import type { Estimate, EstimateRequest, Machine } from '../protocol';
 import { readHistory, readRecord } from '../runs';
 import type { Dataset } from './data/dataset';
 import { openDataset } from './data/open';
-import { openEngine, providers as allProviders } from './engines/choose';
+import { openEngine } from './engines/choose';
 import { machineOf, measureShape, MeasureSurroundings } from './measure';
 import { Speeds } from './speeds';
 
 export interface EstimateSurroundings extends Pick<
   MeasureSurroundings,
-  'version' | 'providers' | 'cache' | 'machine' | 'progress' | 'stopRequested'
+  'version' | 'providers' | 'checkEngine' | 'cache' | 'machine' | 'progress' | 'stopRequested'
 > {
   /** Called once for each experiment, in whatever order they are known. */
   estimate(estimate: Estimate): void;
@@ -43,7 +43,7 @@ const readingSeconds = 0.2;
  */
 export async function estimate(request: EstimateRequest, surroundings: EstimateSurroundings): Promise<void> {
   const { threads, experiments } = request;
-  const { engine } = await openEngine(request.engine, { threads }, surroundings.providers ?? allProviders);
+  const { engine } = await openEngine(request.engine, { threads }, surroundings);
   // Since the process began: a run's trainer will need as long.
   const opening = performance.now() / 1000;
   try {

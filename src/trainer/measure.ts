@@ -12,8 +12,8 @@ import type { Machine, MeasureRequest, NetworkSpeed, StepShape } from '../protoc
 import { fillUniform, Purpose, streamKey } from '../random';
 import { checkpointsFolder } from '../runs';
 import { writeLast } from './checkpoint';
-import { openEngine, providers as allProviders } from './engines/choose';
-import type { Engine, EngineProvider } from './engines/engine';
+import { EngineChoice, openEngine } from './engines/choose';
+import type { Engine } from './engines/engine';
 import { Speeds } from './speeds';
 
 /** A measured step should take at most about this long, in seconds; a heavier network is measured at smaller batches. */
@@ -36,10 +36,9 @@ export class Stopped extends Error {
 }
 
 /** What a measurement needs from the process it runs in. */
-export interface MeasureSurroundings {
+export interface MeasureSurroundings extends Omit<EngineChoice, 'progress'> {
   /** ConvLab's own version. */
   readonly version: string;
-  readonly providers?: readonly EngineProvider[];
   /** Where the speeds are kept; default: the user's cache folder. */
   readonly cache?: string;
   machine(machine: Machine): void;
@@ -73,7 +72,7 @@ export function usualShapes(network: NetworkName): StepShape[] {
  */
 export async function measureEngine(request: MeasureRequest, surroundings: MeasureSurroundings): Promise<void> {
   const { threads } = request;
-  const { engine } = await openEngine(request.engine, { threads }, surroundings.providers ?? allProviders);
+  const { engine } = await openEngine(request.engine, { threads }, surroundings);
   try {
     const machine = machineOf(engine, surroundings.version);
     surroundings.machine(machine);

@@ -180,6 +180,7 @@ describe('measuring', () => {
       {
         version: '1',
         providers: [engine.provider],
+        checkEngine: () => Promise.resolve(undefined),
         cache: folder,
         machine: (m) => told.machines.push(m),
         progress: (text) => told.progress.push(english(text)),

@@ -32,9 +32,6 @@ export const onnxProvider: EngineProvider = {
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       logSeverityLevel: 3,
-      // A plan of all memory at once leaves gaps: the step then peaks at 1.3 (AlexNet) to 1.8 (ResNet-18) times as much,
-      // and is no faster.
-      enableMemPattern: false,
     };
     const models = new Set<OnnxModel>();
     return {
