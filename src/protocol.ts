@@ -17,6 +17,17 @@ export const engineNames: readonly EngineName[] = ['tensorflow', 'webgpu', 'onnx
 /** What a user can ask for. */
 export type EngineRequest = EngineName | 'auto';
 
+/** Which data a run uses. */
+export interface DataProvenance {
+  readonly title: string;
+  /** A folder, or a package and its version. */
+  readonly source: string;
+  /** Under what terms it may be used, in a sentence. */
+  readonly terms: Message;
+  /** What else is worth knowing, such as a split that the folder itself gives. */
+  readonly note?: Message;
+}
+
 /** Losses are natural-log means per example, accuracies fractions, times seconds; epochs count from 1, steps from 0. */
 export interface StartedEvent {
   readonly type: 'started';
@@ -35,6 +46,8 @@ export interface StartedEvent {
   readonly stepsPerEpoch: number;
   readonly examples: { readonly train: number; readonly validation: number; readonly test: number };
   readonly classNames: readonly string[];
+  /** Absent in runs of earlier versions. */
+  readonly data?: DataProvenance;
 }
 
 export interface StepEvent {
@@ -133,6 +146,8 @@ export interface TrainRequest {
   readonly resume?: string;
   /** A folder given by the user for this dataset. */
   readonly dataFolder?: string;
+  /** Where a dataset's own folder, such as cat_dog, is looked for: the workspace folders, or the terminal's folder. */
+  readonly searchFolders?: readonly string[];
 }
 
 /** What the time of a training step depends on, beside engine and machine. */

@@ -1,4 +1,4 @@
-/** Cuts a dataset's part into batches, reading the next while the engine works on the one before. */
+/** Cuts a dataset's part into batches, reading the next ones while the engine works on the one before. */
 import { permutation, Purpose, streamKey } from '../../random';
 import type { Batch } from '../engines/engine';
 import type { Dataset, Part } from './dataset';
@@ -39,29 +39,30 @@ async function* batches(
   epoch: number,
   firstStep: number,
 ): AsyncGenerator<Batch> {
-  // Two sets of buffers: one is with the engine while the other is being filled.
-  const buffers = [0, 1].map(() => ({
+  // One set of buffers is with the engine while the others are being filled.
+  const { readAhead = 1 } = dataset;
+  const buffers = Array.from({ length: readAhead + 1 }, () => ({
     images: new Float32Array(batchSize * inputElements),
     labels: new Int32Array(batchSize),
   }));
   const steps = Math.ceil(order.length / batchSize);
   const read = async (step: number): Promise<Batch> => {
     const indices = order.subarray(step * batchSize, (step + 1) * batchSize);
-    const buffer = buffers[step % 2]!;
+    const buffer = buffers[step % buffers.length]!;
     const images = buffer.images.subarray(0, indices.length * inputElements);
     const labels = buffer.labels.subarray(0, indices.length);
     await dataset.read(part, indices, epoch, images, labels);
     return { images, labels, size: indices.length };
   };
-  if (firstStep >= steps) return;
-  let next = read(firstStep);
-  for (let step = firstStep; step < steps; step++) {
-    const batch = await next;
-    if (step + 1 < steps) {
-      next = read(step + 1);
+  const reading: Promise<Batch>[] = [];
+  for (let next = firstStep, step = firstStep; step < steps; step++) {
+    // The batch for the engine, and behind it those that are read ahead.
+    for (; next < steps && next <= step + readAhead; next++) {
+      const batch = read(next);
       // A reader that fails while the engine is busy is reported when its batch is asked for, not as unhandled.
-      next.catch(() => undefined);
+      batch.catch(() => undefined);
+      reading.push(batch);
     }
-    yield batch;
+    yield await reading.shift()!;
   }
 }

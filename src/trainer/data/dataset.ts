@@ -1,5 +1,9 @@
 /** What a dataset is to the training loop: three parts whose examples can be read by index, ready for the network. */
+import type { ResolvedExperiment } from '../../experiment';
+import type { Message } from '../../messages';
+import type { DataProvenance } from '../../protocol';
 import type { StepPosition } from '../engines/engine';
+import type { StoredSplit } from './split';
 
 export type Part = 'train' | 'validation' | 'test';
 
@@ -7,6 +11,14 @@ export interface Dataset {
   readonly classNames: readonly string[];
   /** Number of examples in each part; test is 0 where the data has none. */
   readonly counts: Readonly<Record<Part, number>>;
+  /** Which data this is, for the user. */
+  readonly provenance: DataProvenance;
+  /** What the user should know about it, such as files that were left out. */
+  readonly warnings: readonly Message[];
+  /** The parts by name, where a later process could not draw them again from the experiment alone. */
+  readonly split?: StoredSplit;
+  /** Batches that are worth reading ahead while the engine works on another; default 1. */
+  readonly readAhead?: number;
   /**
    * Reads examples of a part as the network sees them.
    * @param indices positions within the part
@@ -21,4 +33,17 @@ export interface Dataset {
     images: Float32Array,
     labels: Int32Array,
   ): void | Promise<void>;
+  /** Ends what works in the background; nothing is read afterwards. */
+  close?(): Promise<void>;
 }
+
+/** Mean and standard deviation by channel, of values 0 to 1. */
+export const normalizations: Record<
+  ResolvedExperiment['input']['normalize'],
+  { readonly mean: readonly number[]; readonly std: readonly number[] }
+> = {
+  none: { mean: [0, 0, 0], std: [1, 1, 1] },
+  half: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
+  // torchvision's ImageNet statistics.
+  imagenet: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+};

@@ -1,17 +1,42 @@
 /** Opens the dataset that an experiment names. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { DatasetName, datasetTitles, ResolvedExperiment } from '../../experiment';
 import { Message, message, UserError } from '../../messages';
 import type { Dataset } from './dataset';
 import { mnistDataset, readMnist } from './mnist';
+import { DataSurroundings, folderSource, pictureDataset } from './pictures';
 
-/**
- * @param folder a folder that the user named for this dataset
- * @throws UserError that names the file or setting at fault
- */
-export async function openDataset(experiment: ResolvedExperiment, folder?: string): Promise<Dataset> {
+export interface OpenOptions extends DataSurroundings {
+  /** A folder that the user named for this dataset. */
+  readonly folder?: string;
+  /** Folders in which the dataset's own folder is looked for, such as the workspace. */
+  readonly searchFolders?: readonly string[];
+}
+
+/** Names under which the pictures of cats and dogs are found by themselves. */
+const catDogFolders = ['cat_dog', 'PetImages'];
+
+/** @throws UserError that names the file or setting at fault */
+export async function openDataset(experiment: ResolvedExperiment, options: OpenOptions): Promise<Dataset> {
   const { name } = experiment.dataset;
-  if (name === 'mnist') return mnistDataset(readMnist(folder), experiment);
+  if (name === 'mnist') return mnistDataset(readMnist(options.folder), experiment);
+  if (name === 'cat-dog') {
+    const folder = catDogFolder(options);
+    if (folder !== undefined) {
+      return pictureDataset(await folderSource(folder, options.pause), experiment, options);
+    }
+  }
   throw new UserError(message('datasetNotYet', { dataset: datasetTitles[name] }));
+}
+
+/** The folder of cats and dogs: named by the user, or where the run began, or found. */
+function catDogFolder({ folder, stored, searchFolders = [] }: Omit<OpenOptions, keyof DataSurroundings> & Pick<OpenOptions, 'stored'>): string | undefined {
+  if (folder !== undefined) return folder;
+  if (stored) return stored.source === 'folder' ? stored.root : undefined;
+  return searchFolders
+    .flatMap((parent) => catDogFolders.map((name) => path.join(parent, name)))
+    .find((candidate) => fs.existsSync(candidate));
 }
 
 /** Checks a dataset's files. @returns a sentence for the user @throws UserError */

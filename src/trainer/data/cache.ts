@@ -1,0 +1,81 @@
+/**
+ * Decoded pictures kept in memory that all worker threads share, up to a bound: what does not fit is decoded again each
+ * time. Entries are written once and never move. Made by the dataset, filled and read by prepare.ts.
+ */
+import * as os from 'node:os';
+import type { Decoded } from './decode';
+
+/** Words of an entry in the table: state, offset in blocks, width, height, width and height of the file. */
+const entryWords = 6;
+const blockBytes = 16;
+const State = { empty: 0, writing: 1, ready: 2 } as const;
+
+/** The parts of a cache that threads share; passed to a worker as they are. */
+export interface SharedCache {
+  readonly table: SharedArrayBuffer;
+  readonly arena: SharedArrayBuffer;
+}
+
+/** An eighth of the memory that this process may use, at most 2 GiB. */
+export function cacheBound(): number {
+  const allowed = process.constrainedMemory?.() || Infinity;
+  return Math.min(2 ** 31, Math.floor(Math.min(os.totalmem(), allowed) / 8));
+}
+
+/**
+ * @param entries number of pictures
+ * @param bytes bound of their pixels; the system hands out the memory as it is written to
+ */
+export function createCache(entries: number, bytes: number): SharedCache {
+  const blocks = Math.floor(bytes / blockBytes);
+  return {
+    // One more word, at the end: the first free block.
+    table: new SharedArrayBuffer((entries * entryWords + 1) * 4),
+    arena: new SharedArrayBuffer(blocks * blockBytes),
+  };
+}
+
+export class PictureCache {
+  private readonly table: Int32Array;
+  private readonly bytes: Uint8Array;
+  private readonly blocks: number;
+
+  constructor(shared: SharedCache) {
+    this.table = new Int32Array(shared.table);
+    this.bytes = new Uint8Array(shared.arena);
+    this.blocks = shared.arena.byteLength / blockBytes;
+  }
+
+  /** A picture that was kept; its pixels must not be written to. */
+  get(entry: number): Decoded | undefined {
+    const at = entry * entryWords;
+    if (Atomics.load(this.table, at) !== State.ready) return undefined;
+    const [, offset, width, height, sourceWidth, sourceHeight] = this.table.subarray(at, at + entryWords);
+    const start = offset! * blockBytes;
+    const data = this.bytes.subarray(start, start + width! * height! * 3);
+    return { width: width!, height: height!, data, sourceWidth: sourceWidth!, sourceHeight: sourceHeight! };
+  }
+
+  /** Keeps a picture if there is room. */
+  put(entry: number, { width, height, data, sourceWidth, sourceHeight }: Decoded): void {
+    const at = entry * entryWords;
+    const blocks = Math.ceil(data.length / blockBytes);
+    // Another thread may be at the same picture.
+    if (Atomics.compareExchange(this.table, at, State.empty, State.writing) !== State.empty) return;
+    const offset = this.reserve(blocks);
+    if (offset === undefined) return void Atomics.store(this.table, at, State.empty);
+    this.bytes.set(data, offset * blockBytes);
+    this.table.set([offset, width, height, sourceWidth, sourceHeight], at + 1);
+    Atomics.store(this.table, at, State.ready);
+  }
+
+  /** The first of so many free blocks. */
+  private reserve(blocks: number): number | undefined {
+    const next = this.table.length - 1;
+    for (;;) {
+      const offset = Atomics.load(this.table, next);
+      if (offset + blocks > this.blocks) return undefined;
+      if (Atomics.compareExchange(this.table, next, offset, offset + blocks) === offset) return offset;
+    }
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * Datasets of pictures in files: finds the folder, draws or takes up the split, leaves out what cannot be decoded, and
+ * reads examples through the worker threads. open.ts makes one for the experiments on cats and dogs.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { datasetTitles, ResolvedExperiment } from '../../experiment';
+import { Message, message, UserError } from '../../messages';
+import type { DataProvenance } from '../../protocol';
+import { cacheBound, createCache } from './cache';
+import type { Dataset, Part } from './dataset';
+import { Flaw, mostPixels } from './decode';
+import { indexFolder, LeftOut } from './folder';
+import { Loader, PictureLost } from './loader';
+import type { Item, Plan } from './prepare';
+import { Allotment, Candidate, drawSplit, Example, parts, StoredSplit } from './split';
+
+/** Pictures that can be had, before they are divided. */
+export interface PictureSource {
+  readonly kind: StoredSplit['source'];
+  readonly root: string;
+  readonly classNames: readonly string[];
+  readonly candidates: readonly Candidate[];
+  readonly leftOut: readonly LeftOut[];
+  readonly provenance: DataProvenance;
+}
+
+/** What opening a dataset may use of its surroundings. */
+export interface DataSurroundings {
+  /** The split of the run that goes on. */
+  readonly stored?: StoredSplit;
+  /** Threads that prepare pictures; default: one per processor. */
+  readonly workers?: number;
+  /** Bound of the decoded pictures that are kept, in bytes. */
+  readonly cacheBytes?: number;
+  progress(message: Message): void;
+  /** Lets the process attend to other things; throws where it is to stop. */
+  pause(): Promise<void>;
+}
+
+/** Pictures that are checked between two looks at the clock and at requests to stop. */
+const checkChunk = 64;
+
+/** The pictures of a folder with one sub-folder per class. @throws UserError */
+export async function folderSource(folder: string, pause: () => Promise<void>): Promise<PictureSource> {
+  const { root, classNames, candidates, leftOut, givenParts } = await indexFolder(folder, pause);
+  const terms = message('termsOwnFolder');
+  const title = datasetTitles['cat-dog'];
+  const note =
+    givenParts.length > 0 ? { note: message('splitGiven', { parts: givenParts.join(', ') }) } : {};
+  return { kind: 'folder', root, classNames, candidates, leftOut, provenance: { title, source: root, terms, ...note } };
+}
+
+/** A dataset of the source's pictures. @throws UserError */
+export async function pictureDataset(
+  source: PictureSource,
+  experiment: ResolvedExperiment,
+  surroundings: DataSurroundings,
+): Promise<Dataset> {
+  if (experiment.loss === 'bce_with_logits' && source.classNames.length !== 2) {
+    throw new UserError(message('picturesManyClasses', { folder: source.root, count: source.classNames.length }));
+  }
+  const { stored } = surroundings;
+  if (stored) checkUnchanged(stored, source);
+  const allotments = stored ? [] : drawSplit(source.candidates, source.classNames, experiment, source.root);
+  const examples = stored ? parts.flatMap((part) => stored.parts[part]) : allotments.flatMap(({ order }) => order);
+  const plan: Plan = {
+    source: source.kind,
+    root: source.root,
+    names: examples.map(({ name }) => name),
+    input: experiment.input,
+    augment: experiment.augment,
+    seed: experiment.seed,
+    cache: createCache(examples.length, surroundings.cacheBytes ?? cacheBound()),
+  };
+  const loader = await Loader.open(plan, surroundings.workers);
+  try {
+    const entries = new Map(examples.map(({ name }, entry) => [name, entry]));
+    const { chosen, leftOut } = stored
+      ? { chosen: stored.parts, leftOut: [] }
+      : await choose(allotments, entries, loader, surroundings);
+    const split: StoredSplit = {
+      ...{ format: 1, source: source.kind, root: source.root, classNames: source.classNames, parts: chosen },
+    };
+    const total = source.candidates.length + source.leftOut.length;
+    const warnings = stored ? [] : leftOutWarnings([...source.leftOut, ...leftOut], total);
+    return new PictureDataset(source, split, warnings, loader, entries);
+  } catch (error) {
+    await loader.close();
+    throw error;
+  }
+}
+
+class PictureDataset implements Dataset {
+  readonly classNames: readonly string[];
+  readonly counts: Dataset['counts'];
+  readonly provenance: DataProvenance;
+  /** A picture takes longer than another now and then; two batches ahead even that out. */
+  readonly readAhead = 2;
+  private readonly entriesOf: Record<Part, Uint32Array>;
+
+  constructor(
+    source: PictureSource,
+    readonly split: StoredSplit,
+    readonly warnings: readonly Message[],
+    private readonly loader: Loader,
+    entries: ReadonlyMap<string, number>,
+  ) {
+    this.classNames = source.classNames;
+    this.provenance = source.provenance;
+    const of = <T>(what: (examples: readonly Example[]) => T): Record<Part, T> => ({
+      train: what(split.parts.train),
+      validation: what(split.parts.validation),
+      test: what(split.parts.test),
+    });
+    this.counts = of((examples) => examples.length);
+    this.entriesOf = of((examples) => Uint32Array.from(examples, ({ name }) => entries.get(name)!));
+  }
+
+  async read(part: Part, indices: Uint32Array, epoch: number, images: Float32Array, labels: Int32Array): Promise<void> {
+    const examples = this.split.parts[part];
+    const items = Array.from(indices, (index): Item => {
+      return { entry: this.entriesOf[part][index]!, index: part === 'train' ? index : -1 };
+    });
+    indices.forEach((index, i) => (labels[i] = examples[index]!.label));
+    try {
+      await this.loader.load(items, epoch, images);
+    } catch (error) {
+      if (!(error instanceof PictureLost)) throw error;
+      const lost = items.findIndex(({ entry }) => entry === error.entry);
+      const file = path.join(this.split.root, examples[indices[lost]!]!.name);
+      const text = fs.existsSync(this.split.root)
+        ? message('pictureLost', { file, reason: error.reason })
+        : message('picturesFolderGone', { folder: this.split.root });
+      throw new UserError(text, message('pictureLostAdvice'), { cause: error });
+    }
+  }
+
+  close(): Promise<void> {
+    return this.loader.close();
+  }
+}
+
+/**
+ * Takes from each allotment, in its order, as many pictures as are wanted and can be decoded. What was decoded for that
+ * is kept for training as far as there is room.
+ */
+async function choose(
+  allotments: readonly Allotment[],
+  entries: ReadonlyMap<string, number>,
+  loader: Loader,
+  { progress, pause }: DataSurroundings,
+): Promise<{ chosen: Record<Part, Example[]>; leftOut: LeftOut[] }> {
+  const leftOut: LeftOut[] = [];
+  const chosen: Record<Part, Example[]> = { train: [], validation: [], test: [] };
+  const total = allotments.reduce((sum, { wanted }) => sum + wanted, 0);
+  let done = 0;
+  for (const { part, order, wanted } of allotments) {
+    const good: Example[] = [];
+    for (let next = 0; good.length < wanted && next < order.length; ) {
+      const tried = order.slice(next, next + Math.min(checkChunk, wanted - good.length));
+      next += tried.length;
+      const found = await loader.check(tried.map(({ name }) => entries.get(name)!));
+      found.forEach((flaw, i) => {
+        const example = tried[i]!;
+        if (flaw) leftOut.push({ name: example.name, flaw });
+        else good.push({ name: example.name, label: example.label, bytes: example.bytes });
+      });
+      done += tried.length - found.filter(Boolean).length;
+      progress(message('checkingPictures', { done, total }));
+      await pause();
+    }
+    chosen[part].push(...good);
+  }
+  for (const { part } of allotments) {
+    if (chosen[part].length > 0) continue;
+    throw new UserError(message('picturesAllLeftOut', { reasons: [...new Set(leftOut.map((l) => l.flaw))].join(', ') }));
+  }
+  return { chosen, leftOut };
+}
+
+/** A run that goes on must meet the pictures that it began with. */
+function checkUnchanged(stored: StoredSplit, source: PictureSource): void {
+  const sizes = new Map(source.candidates.map(({ name, bytes }) => [name, bytes]));
+  for (const part of parts) {
+    for (const { name, bytes } of stored.parts[part]) {
+      if (sizes.get(name) === bytes) continue;
+      const file = path.join(source.root, name);
+      throw new UserError(
+        sizes.has(name) ? message('pictureChanged', { file }) : message('pictureMissing', { file }),
+        message('pictureChangedAdvice'),
+      );
+    }
+  }
+}
+
+/** One sentence for each reason, with a count and an example. */
+function leftOutWarnings(leftOut: readonly LeftOut[], total: number): Message[] {
+  const reasons: Record<Flaw, (figures: { count: number; total: number; example: string }) => Message> = {
+    empty: (figures) => message('leftOutEmpty', figures),
+    notPicture: (figures) => message('leftOutNotPicture', figures),
+    unsupported: (figures) => message('leftOutUnsupported', figures),
+    cutShort: (figures) => message('leftOutCutShort', figures),
+    damaged: (figures) => message('leftOutDamaged', figures),
+    tooLarge: (figures) => message('leftOutTooLarge', { ...figures, most: mostPixels / 1e6 }),
+    unreadable: (figures) => message('leftOutUnreadable', figures),
+    link: (figures) => message('leftOutLink', figures),
+  };
+  return (Object.keys(reasons) as Flaw[]).flatMap((flaw) => {
+    const found = leftOut.filter((l) => l.flaw === flaw);
+    return found.length ? [reasons[flaw]({ count: found.length, total, example: found[0]!.name })] : [];
+  });
+}

@@ -1,0 +1,183 @@
+/**
+ * Which picture is trained on, validated with and tested with: drawn from the seed, class by class, so that every part
+ * has the classes in the proportions of the whole, and no picture is in two parts. A run keeps its split in split.json.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { ResolvedExperiment } from '../../experiment';
+import { message, UserError } from '../../messages';
+import { permutation, Purpose, streamKey } from '../../random';
+import type { Part } from './dataset';
+
+export const parts: readonly Part[] = ['train', 'validation', 'test'];
+
+/** A picture by name, within its source. */
+export interface Example {
+  /** Relative to the source's folder, with '/' between the parts; sorts and identifies the picture. */
+  readonly name: string;
+  readonly label: number;
+  /** Size of the file. */
+  readonly bytes: number;
+}
+
+export interface Candidate extends Example {
+  /** The part that the source itself puts the picture in, if it does. */
+  readonly part?: Part;
+}
+
+/** split.json */
+export interface StoredSplit {
+  readonly format: 1;
+  readonly source: 'folder' | 'cifar10';
+  /** The folder that the names are in, absolute. */
+  readonly root: string;
+  readonly classNames: readonly string[];
+  readonly parts: Readonly<Record<Part, readonly Example[]>>;
+}
+
+/** The pictures of one class in one part, in the order in which they are taken, and how many are wanted. */
+export interface Allotment {
+  readonly part: Part;
+  readonly label: number;
+  readonly order: readonly Example[];
+  readonly wanted: number;
+}
+
+/**
+ * Draws the parts. What the source itself assigns stays there; a part that the experiment asks for and the source does
+ * not give is split off the source's training pictures. A part that the experiment leaves out (`test`) stays empty.
+ * @param candidates sorted by name
+ * @param place what the pictures come from, for messages
+ * @throws UserError when there are too few pictures
+ */
+export function drawSplit(
+  candidates: readonly Candidate[],
+  classNames: readonly string[],
+  { dataset: { split }, seed, limit }: Pick<ResolvedExperiment, 'dataset' | 'seed' | 'limit'>,
+  place: string,
+): Allotment[] {
+  const given = parts.filter((part) => part !== 'train' && candidates.some((c) => c.part === part));
+  const pooled = parts.filter((part) => split[part] !== undefined && !given.includes(part));
+  const pool = candidates.filter((c) => c.part === undefined || c.part === 'train');
+  const givenShare = given.reduce((sum, part) => sum + (shareOnly(split[part]) ?? 0), 0);
+  const fractions = pooled.map((part) => {
+    const asked = split[part]!;
+    return asked > 1 ? asked / pool.length : Math.min(1, asked / (1 - Math.min(0.999, givenShare)));
+  });
+  const sum = fractions.reduce((a, b) => a + b, 0);
+  if (sum > 1 + 1e-9) {
+    const asked = Math.round(sum * pool.length);
+    throw new UserError(message('datasetSplitTooLarge', { asked, dataset: place, available: pool.length }));
+  }
+  const allotments = classNames.flatMap((name, label) => {
+    const own = pool.filter((c) => c.label === label);
+    const order = permutation(streamKey(seed, Purpose.split, label), own.length);
+    const counts = shareOut(own.length, fractions);
+    if (!counts) {
+      throw new UserError(
+        message('picturesTooFew', { folder: place, count: own.length, name, least: pooled.length }),
+        message('picturesTooFewAdvice'),
+      );
+    }
+    let next = 0;
+    const drawn = pooled.map((part, i): Allotment => {
+      const from = next;
+      next += counts[i]!;
+      const taken = Array.from(order.subarray(from, next), (index) => own[index]!);
+      return { part, label, order: taken, wanted: taken.length };
+    });
+    const assigned = given
+      .filter((part) => split[part] !== undefined)
+      .map((part): Allotment => {
+        const theirs = candidates.filter((c) => c.label === label && c.part === part);
+        // Shuffled too, so that a limit takes a sample of them.
+        const shuffled = permutation(streamKey(seed, Purpose.split, label, parts.indexOf(part)), theirs.length);
+        return { part, label, order: Array.from(shuffled, (index) => theirs[index]!), wanted: theirs.length };
+      });
+    return [...drawn, ...assigned];
+  });
+  if (limit === undefined) return allotments;
+  const trained = allotments.reduce((n, { part, wanted }) => n + (part === 'train' ? wanted : 0), 0);
+  const share = Math.min(1, limit / trained);
+  return allotments.map((a) => ({ ...a, wanted: a.wanted && Math.max(1, Math.round(a.wanted * share)) }));
+}
+
+/** A share; a number of examples says nothing about the others. */
+const shareOnly = (asked: number | undefined): number | undefined =>
+  asked !== undefined && asked <= 1 ? asked : undefined;
+
+/** Divides n into parts of these fractions, none of them empty; undefined where n is too small for that. */
+function shareOut(n: number, fractions: readonly number[]): number[] | undefined {
+  let before = 0;
+  let total = 0;
+  const counts = fractions.map((fraction) => {
+    total += fraction;
+    const end = Math.round(total * n);
+    const count = end - before;
+    before = end;
+    return count;
+  });
+  for (let i = 0; i < counts.length; i++) {
+    if (counts[i]! > 0) continue;
+    const most = counts.indexOf(Math.max(...counts));
+    if (counts[most]! < 2) return undefined;
+    counts[most]! -= 1;
+    counts[i] = 1;
+  }
+  return counts;
+}
+
+const splitFile = 'split.json';
+
+/** The text of split.json: one line per picture, so that it can be read and compared. */
+export function splitText({ parts: examples, ...head }: StoredSplit): string {
+  const lines = parts.map((part) => {
+    const rows = examples[part].map(({ name, label, bytes }) => `   ${JSON.stringify([name, label, bytes])}`);
+    return `  ${JSON.stringify(part)}: [${rows.length ? `\n${rows.join(',\n')}` : ''}]`;
+  });
+  return `${JSON.stringify(head).slice(0, -1)},"parts":{\n${lines.join(',\n')}\n}}\n`;
+}
+
+/**
+ * The split of a run that goes on; undefined where it has none yet.
+ * @throws UserError where the file is not what ConvLab wrote
+ */
+export function readSplit(runFolder: string): StoredSplit | undefined {
+  const file = path.join(runFolder, splitFile);
+  let text: string;
+  try {
+    text = fs.readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new UserError(message('runUnreadable', { folder: runFolder, reason: (error as Error).message }));
+  }
+  try {
+    return checked(JSON.parse(text));
+  } catch (error) {
+    throw new UserError(message('runUnreadable', { folder: runFolder, reason: `${splitFile}: ${(error as Error).message}` }));
+  }
+}
+
+export const writeSplit = (runFolder: string, split: StoredSplit): void =>
+  fs.writeFileSync(path.join(runFolder, splitFile), splitText(split));
+
+function checked(value: StoredSplit): StoredSplit {
+  const { format, source, root, classNames } = value;
+  if (format !== 1) throw new Error(`format ${String(format)}`);
+  if ((source !== 'folder' && source !== 'cifar10') || typeof root !== 'string') throw new Error('source');
+  if (!Array.isArray(classNames) || !classNames.every((name) => typeof name === 'string')) throw new Error('classNames');
+  const read = (part: Part): Example[] =>
+    (value.parts[part] as unknown as [unknown, unknown, unknown][]).map(([name, label, bytes]) => {
+      if (typeof name !== 'string' || !isInside(name)) throw new Error(`name ${JSON.stringify(name)}`);
+      if (typeof label !== 'number' || !(label in classNames)) throw new Error(`label ${String(label)}`);
+      if (typeof bytes !== 'number') throw new Error(`size ${String(bytes)}`);
+      return { name, label, bytes };
+    });
+  return { format, source, root, classNames, parts: { train: read('train'), validation: read('validation'), test: read('test') } };
+}
+
+/** Whether a name with '/' between its parts stays inside the folder that it is joined to. */
+function isInside(name: string): boolean {
+  const steps = name.split(/[/\\]/);
+  return !path.isAbsolute(name) && !steps.includes('..') && !/^[a-z]:/i.test(name) && !name.includes('\0');
+}
