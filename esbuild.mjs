@@ -8,7 +8,7 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What stays outside the bundles: the editor's own module, and packages with native code. */
-const external = ['vscode', 'onnxruntime-node', '@tensorflow/*'];
+const external = ['vscode', 'onnxruntime-node', 'sharp', '@tensorflow/*'];
 const node = {
   platform: 'node',
   format: 'cjs',
@@ -20,6 +20,7 @@ const page = { platform: 'browser', format: 'iife', target: 'chrome128' };
 const bundles = {
   'extension.js': { ...node, entryPoints: ['src/extension.ts'] },
   'trainer.js': { ...node, entryPoints: ['src/trainer/main.ts'] },
+  'pictures.js': { ...node, entryPoints: ['src/trainer/data/worker.ts'] },
   'cli.js': { ...node, entryPoints: ['src/trainer/cli.ts'], banner: { js: '#!/usr/bin/env node' } },
   // An `import` of a style sheet in a page makes its own .css beside it.
   'panel.js': { ...page, entryPoints: ['src/webview/panel.ts'] },

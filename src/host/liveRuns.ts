@@ -11,7 +11,7 @@ import { lockHolder } from '../runs';
 import type { TrainerEnd } from '../trainerClient';
 import type { Log } from './log';
 import { Run, RunChange } from './run';
-import { dataFolderFor, engineSetting, newRunsFolder, threadsSetting } from './settings';
+import { dataFolderFor, engineSetting, newRunsFolder, threadsSetting, workspaceFolders } from './settings';
 
 export interface RunEnd {
   readonly run: Run;
@@ -111,6 +111,7 @@ export class LiveRuns implements vscode.Disposable {
       engine: engineSetting(),
       threads: threadsSetting(),
       dataFolder: dataFolderFor(experiment),
+      searchFolders: workspaceFolders(),
       runsFolder,
     };
     const holder = this.hold(run);

@@ -5,7 +5,7 @@
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { Overrides, Preset, ResolvedExperiment } from '../experiment';
+import { DatasetName, Overrides, Preset, ResolvedExperiment } from '../experiment';
 import { message, UserError } from '../messages';
 import { engineNames, EngineRequest } from '../protocol';
 import { runsFolderOf } from '../runs';
@@ -39,10 +39,13 @@ export function overridesFromSettings(): Overrides {
   return overrides;
 }
 
+const dataFolderSettings: Partial<Record<DatasetName, string>> = { mnist: 'mnistFolder', 'cat-dog': 'catDogFolder' };
+
 /** The user's own folder for an experiment's dataset. */
 export function dataFolderFor(experiment: ResolvedExperiment): string | undefined {
-  const folder = experiment.dataset.name === 'mnist' ? setting<string>('mnistFolder')?.trim() : undefined;
-  return folder ? absolute('mnistFolder', folder, workspaceFolders()[0]) : undefined;
+  const name = dataFolderSettings[experiment.dataset.name];
+  const folder = name === undefined ? undefined : setting<string>(name)?.trim();
+  return name !== undefined && folder ? absolute(name, folder, workspaceFolders()[0]) : undefined;
 }
 
 /** The runs folder for new runs. @throws UserError where the setting is no usable path */

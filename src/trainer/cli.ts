@@ -399,7 +399,7 @@ async function train(args: string[], values: Values): Promise<number> {
     if ((await sayEstimate(experiment, values, request)) === 'stopped') return Exit.stopped;
   }
   const trainer = startTrainer(
-    { experiment, engine, threads, runsFolder, resume, dataFolder },
+    { experiment, engine, threads, runsFolder, resume, dataFolder, searchFolders: [process.cwd()] },
     { script: path.join(__dirname, 'trainer.js') },
     {
       onRun: (folder) => display.run(folder),

@@ -16,6 +16,7 @@ import { checkDiskSpace, readNewest, writeBest, writeLast } from './checkpoint';
 import { evaluationBatches, trainingBatches } from './data/batches';
 import type { Dataset, Part } from './data/dataset';
 import { openDataset } from './data/open';
+import { readSplit, writeSplit } from './data/split';
 import { EngineChoice, openEngine } from './engines/choose';
 import type { Engine, Model, StepDiagnostics } from './engines/engine';
 import { predictedClass } from './engines/step';
@@ -82,9 +83,20 @@ const emptySums = (): EpochSums => ({
 
 /** A request to stop, on its way out of the loop. */
 class Stop extends Error {
-  constructor(readonly reason: 'user' | 'editorGone') {
+  constructor(
+    readonly reason: 'user' | 'editorGone',
+    /** Before the loop has begun. */
+    readonly early = false,
+  ) {
     super('stop');
   }
+}
+
+/** Lets messages in while the data is being read, and stops where asked to. */
+async function pauseBefore({ stopRequested }: Surroundings): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  const reason = stopRequested();
+  if (reason !== undefined) throw new Stop(reason, true);
 }
 
 /**
@@ -98,6 +110,7 @@ export async function run(
   let folder: RunFolder | undefined;
   let engine: Engine | undefined;
   let model: Model | undefined;
+  let dataset: Dataset | undefined;
   const emit = (event: RunEvent) => {
     folder?.append([event]);
     surroundings.emit([event]);
@@ -111,12 +124,20 @@ export async function run(
     const opened = await openEngine(request.engine, { threads: request.threads }, surroundings);
     engine = opened.engine;
     surroundings.progress(message('loadingData', { dataset: datasetTitles[experiment.dataset.name] }));
-    const dataset = await openDataset(experiment, request.dataFolder);
+    const stored = request.resume === undefined ? undefined : readSplit(request.resume);
+    dataset = await openDataset(experiment, {
+      folder: request.dataFolder,
+      searchFolders: request.searchFolders,
+      stored,
+      progress: surroundings.progress,
+      pause: () => pauseBefore(surroundings),
+    });
 
     let before = new History();
     if (request.resume) ({ folder, before } = openForResuming(request.resume, experiment));
     else folder = RunFolder.create(request.runsFolder, experiment, surroundings.version);
     surroundings.runFolder(folder.folder);
+    if (dataset.split && !stored) writeSplit(folder.folder, dataset.split);
 
     const { size, channels } = experiment.input;
     const network = buildNetwork(experiment.network.name, [channels, size, size], outputsOf(experiment));
@@ -141,19 +162,25 @@ export async function run(
         stepsPerEpoch: loop.stepsPerEpoch,
         examples: dataset.counts,
         classNames: dataset.classNames,
+        data: dataset.provenance,
       });
     }
-    for (const warning of opened.warnings) emit({ type: 'warning', message: warning });
+    for (const warning of [...opened.warnings, ...dataset.warnings]) emit({ type: 'warning', message: warning });
     await loop.begin(request.resume !== undefined);
     const result = await loop.train();
     folder.writeResult(result);
     emit(result);
     return 'finished';
   } catch (error) {
-    if (error instanceof Stop) return 'stopped';
+    if (error instanceof Stop) {
+      // The loop tells of its own stops; before it, there is neither a step nor, perhaps, a folder to tell it in.
+      if (error.early) surroundings.emit([{ type: 'stopped', reason: error.reason, epoch: 1, step: 0 }]);
+      return 'stopped';
+    }
     reportFailure(error, surroundings, emit);
     return 'failed';
   } finally {
+    await dataset?.close?.().catch(() => undefined);
     await model?.dispose().catch(() => undefined);
     await engine?.dispose().catch(() => undefined);
     folder?.close();
@@ -255,7 +282,10 @@ class Loop {
     const { batchSize, seed, optimizer } = this.experiment;
     const firstStep = this.position.step;
     let before = performance.now();
-    for await (const batch of trainingBatches(this.dataset, this.inputElements, batchSize, seed, epoch, firstStep)) {
+    const batches = trainingBatches(this.dataset, this.inputElements, batchSize, seed, epoch, firstStep);
+    for (;;) {
+      const { value: batch, done: read } = await this.readOrKeep(batches.next());
+      if (read) break;
       const step = this.position.step;
       const result = await this.model.trainStep(batch, { epoch, step }, optimizer.learningRate);
       if (!Number.isFinite(result.loss)) {
@@ -280,6 +310,16 @@ class Loop {
       // The first step too: a curve that begins at once tells the user that training has begun.
       if (done === 1 || done % this.stepEventStride === 0) this.emit(this.stepEvent(epoch, step));
       await this.pause();
+    }
+  }
+
+  /** Where the data can no longer be read, what was trained so far is written down before the run ends. */
+  private async readOrKeep<T>(reading: Promise<T>): Promise<T> {
+    try {
+      return await reading;
+    } catch (error) {
+      this.writeCheckpoint(await this.model.save());
+      throw error;
     }
   }
 

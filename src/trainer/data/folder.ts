@@ -58,7 +58,10 @@ const singular = (name: string): string => name.toLowerCase().replace(/s$/, '');
  * @param pause called every few hundred files, so that the process can do other things
  * @throws UserError where the folder is not there or has no two classes
  */
-export async function indexFolder(folder: string, pause: () => Promise<void> = async () => undefined): Promise<PictureFolder> {
+export async function indexFolder(
+  folder: string,
+  pause: () => Promise<void> = async () => undefined,
+): Promise<PictureFolder> {
   let root: string;
   try {
     root = fs.realpathSync(folder);
@@ -157,7 +160,9 @@ function findLayout(folder: string, depth: number): Layout | undefined {
   }
   const animals = ['cat', 'dog'].map((animal) => names.filter((name) => singular(name) === animal));
   if (animals.every((found) => found.length > 0)) {
-    const folders = animals.flatMap((found, label) => found.map((name) => ({ folder: path.join(folder, name), label })));
+    const folders = animals.flatMap((found, label) =>
+      found.map((name) => ({ folder: path.join(folder, name), label })),
+    );
     return { classNames: ['cat', 'dog'], folders, givenParts: [] };
   }
   if (given.length === 1) return given[0]!.classes;

@@ -80,7 +80,10 @@ const shared = (bytes: number) => new SharedArrayBuffer(bytes);
 export class Loader {
   private readonly workers: Worker[] = [];
   private readonly own?: Preparation;
-  private readonly waiting = new Map<number, { left: number; settle: (failure?: FromWorker) => void; failure?: FromWorker }>();
+  private readonly waiting = new Map<
+    number,
+    { left: number; settle: (failure?: FromWorker) => void; failure?: FromWorker }
+  >();
   private jobs = 0;
   private broken?: Error;
   /** Buffers of batches that were read, for the next ones of the same length. */

@@ -10,7 +10,8 @@ import { gunzipSync } from 'node:zlib';
 import type { ResolvedExperiment } from '../../experiment';
 import { message, UserError } from '../../messages';
 import { permutation, Purpose, streamKey } from '../../random';
-import type { Dataset, Part } from './dataset';
+import { Dataset, normalizations, Part } from './dataset';
+import { Raster, resizeAxis } from './raster';
 
 const title = 'MNIST';
 const side = 28;
@@ -136,14 +137,7 @@ function readIdx(folder: string, { name, magic, count, sha256 }: IdxFile): Uint8
 /** Writes one 28×28 picture, values 0 to 255, into channels × size × size normalised values. */
 type Place = (pixels: Uint8Array, from: number, out: Float32Array, to: number) => void;
 
-const normalizations = {
-  none: { mean: [0, 0, 0], std: [1, 1, 1] },
-  half: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] },
-  // torchvision's ImageNet statistics.
-  imagenet: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
-} as const;
-
-function placement({ size, channels, fit, normalize }: ResolvedExperiment['input']): Place {
+function placement({ size, channels, fit, normalize, antialias }: ResolvedExperiment['input']): Place {
   const { mean, std } = normalizations[normalize];
   const area = size * size;
   // One table per channel from a byte to its normalised value.
@@ -164,42 +158,15 @@ function placement({ size, channels, fit, normalize }: ResolvedExperiment['input
       });
     };
   }
-  const axis = resizeAxis(size);
-  const row = new Float32Array(side * size);
+  const axis = resizeAxis(side, 0, side, size, antialias);
+  const raster = new Raster(size);
+  const colour = new Uint8Array(pixels * 3);
   return (bytes, from, out, to) => {
-    // Bilinear, half-pixel centres, antialiased when shrinking: columns first, then rows.
-    for (let y = 0; y < side; y++) {
-      for (let x = 0; x < size; x++) {
-        const { start, weights } = axis[x]!;
-        let sum = 0;
-        for (let k = 0; k < weights.length; k++) sum += weights[k]! * bytes[from + y * side + start + k]!;
-        row[y * size + x] = sum;
-      }
-    }
-    for (let y = 0; y < size; y++) {
-      const { start, weights } = axis[y]!;
-      for (let x = 0; x < size; x++) {
-        let sum = 0;
-        for (let k = 0; k < weights.length; k++) sum += weights[k]! * row[(start + k) * size + x]!;
-        for (let c = 0; c < channels; c++) out[to + c * area + y * size + x] = (sum / 255 - mean[c]!) / std[c]!;
-      }
-    }
+    for (let i = 0; i < pixels; i++) colour.fill(bytes[from + i]!, i * 3, i * 3 + 3);
+    raster.resample({ width: side, height: side, data: colour }, axis, axis, antialias);
+    raster.separate();
+    raster.write(out.subarray(to, to + channels * area), mean, std);
   };
-}
-
-/** Weights of a triangle filter from 28 to `size` samples (Pillow's bilinear resampling). */
-function resizeAxis(size: number): { start: number; weights: number[] }[] {
-  const scale = side / size;
-  const support = Math.max(scale, 1);
-  return Array.from({ length: size }, (_, i) => {
-    const center = (i + 0.5) * scale;
-    const start = Math.max(0, Math.floor(center - support + 0.5));
-    const end = Math.min(side, Math.floor(center + support + 0.5));
-    const raw: number[] = [];
-    for (let k = start; k < end; k++) raw.push(Math.max(0, 1 - Math.abs(k + 0.5 - center) / support));
-    const sum = raw.reduce((a, b) => a + b, 0);
-    return { start, weights: raw.map((w) => w / sum) };
-  });
 }
 
 /** A share or a number of `available` examples. */
@@ -231,6 +198,8 @@ export function mnistDataset(data: MnistFiles, experiment: ResolvedExperiment): 
   return {
     classNames: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
     counts,
+    provenance: { title, source: data.folder, terms: message('termsMnist') },
+    warnings: [],
     read(part, indices, _epoch, images, labels) {
       const bytes = part === 'test' ? data.testImages : data.trainImages;
       const classes = part === 'test' ? data.testLabels : data.trainLabels;

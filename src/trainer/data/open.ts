@@ -31,7 +31,11 @@ export async function openDataset(experiment: ResolvedExperiment, options: OpenO
 }
 
 /** The folder of cats and dogs: named by the user, or where the run began, or found. */
-function catDogFolder({ folder, stored, searchFolders = [] }: Omit<OpenOptions, keyof DataSurroundings> & Pick<OpenOptions, 'stored'>): string | undefined {
+function catDogFolder({
+  folder,
+  stored,
+  searchFolders = [],
+}: Omit<OpenOptions, keyof DataSurroundings> & Pick<OpenOptions, 'stored'>): string | undefined {
   if (folder !== undefined) return folder;
   if (stored) return stored.source === 'folder' ? stored.root : undefined;
   return searchFolders

@@ -46,8 +46,7 @@ export async function folderSource(folder: string, pause: () => Promise<void>): 
   const { root, classNames, candidates, leftOut, givenParts } = await indexFolder(folder, pause);
   const terms = message('termsOwnFolder');
   const title = datasetTitles['cat-dog'];
-  const note =
-    givenParts.length > 0 ? { note: message('splitGiven', { parts: givenParts.join(', ') }) } : {};
+  const note = givenParts.length > 0 ? { note: message('splitGiven', { parts: givenParts.join(', ') }) } : {};
   return { kind: 'folder', root, classNames, candidates, leftOut, provenance: { title, source: root, terms, ...note } };
 }
 
@@ -78,7 +77,7 @@ export async function pictureDataset(
     const entries = new Map(examples.map(({ name }, entry) => [name, entry]));
     const { chosen, leftOut } = stored
       ? { chosen: stored.parts, leftOut: [] }
-      : await choose(allotments, entries, loader, surroundings);
+      : await choose(source, allotments, entries, loader, surroundings);
     const split: StoredSplit = {
       ...{ format: 1, source: source.kind, root: source.root, classNames: source.classNames, parts: chosen },
     };
@@ -146,6 +145,7 @@ class PictureDataset implements Dataset {
  * is kept for training as far as there is room.
  */
 async function choose(
+  { classNames, root }: PictureSource,
   allotments: readonly Allotment[],
   entries: ReadonlyMap<string, number>,
   loader: Loader,
@@ -155,9 +155,9 @@ async function choose(
   const chosen: Record<Part, Example[]> = { train: [], validation: [], test: [] };
   const total = allotments.reduce((sum, { wanted }) => sum + wanted, 0);
   let done = 0;
-  for (const { part, order, wanted } of allotments) {
+  for (const { part, label, order, wanted } of allotments) {
     const good: Example[] = [];
-    for (let next = 0; good.length < wanted && next < order.length; ) {
+    for (let next = 0; good.length < wanted && next < order.length;) {
       const tried = order.slice(next, next + Math.min(checkChunk, wanted - good.length));
       next += tried.length;
       const found = await loader.check(tried.map(({ name }) => entries.get(name)!));
@@ -170,11 +170,11 @@ async function choose(
       progress(message('checkingPictures', { done, total }));
       await pause();
     }
+    if (wanted > 0 && good.length === 0) {
+      const figures = { count: order.length, name: classNames[label]!, folder: root };
+      throw new UserError(message('picturesNoneWhole', figures), message('picturesTooFewAdvice'));
+    }
     chosen[part].push(...good);
-  }
-  for (const { part } of allotments) {
-    if (chosen[part].length > 0) continue;
-    throw new UserError(message('picturesAllLeftOut', { reasons: [...new Set(leftOut.map((l) => l.flaw))].join(', ') }));
   }
   return { chosen, leftOut };
 }

@@ -56,13 +56,11 @@ export function resizeAxis(length: number, from: number, span: number, outputs: 
 /** The axis that maps through `first` and then through `second`. */
 export function chainAxes(first: Axis, second: Axis): Axis {
   const outputs = second.starts.length;
-  const starts = new Int32Array(outputs);
-  let taps = 1;
-  for (let i = 0; i < outputs; i++) {
-    const between = first.starts.subarray(second.starts[i], second.starts[i]! + second.taps);
-    starts[i] = Math.min(...between);
-    taps = Math.max(taps, Math.max(...between) + first.taps - starts[i]!);
-  }
+  const read = Array.from(second.starts, (start) => first.starts.subarray(start, start + second.taps));
+  const taps = Math.max(...read.map((starts) => Math.max(...starts) + first.taps - Math.min(...starts)));
+  // So that none reads behind the last sample that the first map reads.
+  const end = Math.max(...first.starts) + first.taps;
+  const starts = Int32Array.from(read, (from) => Math.max(0, Math.min(Math.min(...from), end - taps)));
   const weights = new Float32Array(outputs * taps);
   for (let i = 0; i < outputs; i++) {
     for (let j = 0; j < second.taps; j++) {

@@ -154,7 +154,9 @@ export function readSplit(runFolder: string): StoredSplit | undefined {
   try {
     return checked(JSON.parse(text));
   } catch (error) {
-    throw new UserError(message('runUnreadable', { folder: runFolder, reason: `${splitFile}: ${(error as Error).message}` }));
+    throw new UserError(
+      message('runUnreadable', { folder: runFolder, reason: `${splitFile}: ${(error as Error).message}` }),
+    );
   }
 }
 
@@ -165,7 +167,8 @@ function checked(value: StoredSplit): StoredSplit {
   const { format, source, root, classNames } = value;
   if (format !== 1) throw new Error(`format ${String(format)}`);
   if ((source !== 'folder' && source !== 'cifar10') || typeof root !== 'string') throw new Error('source');
-  if (!Array.isArray(classNames) || !classNames.every((name) => typeof name === 'string')) throw new Error('classNames');
+  if (!Array.isArray(classNames) || !classNames.every((name) => typeof name === 'string'))
+    throw new Error('classNames');
   const read = (part: Part): Example[] =>
     (value.parts[part] as unknown as [unknown, unknown, unknown][]).map(([name, label, bytes]) => {
       if (typeof name !== 'string' || !isInside(name)) throw new Error(`name ${JSON.stringify(name)}`);
@@ -173,7 +176,13 @@ function checked(value: StoredSplit): StoredSplit {
       if (typeof bytes !== 'number') throw new Error(`size ${String(bytes)}`);
       return { name, label, bytes };
     });
-  return { format, source, root, classNames, parts: { train: read('train'), validation: read('validation'), test: read('test') } };
+  return {
+    format,
+    source,
+    root,
+    classNames,
+    parts: { train: read('train'), validation: read('validation'), test: read('test') },
+  };
 }
 
 /** Whether a name with '/' between its parts stays inside the folder that it is joined to. */

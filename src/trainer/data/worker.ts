@@ -14,7 +14,8 @@ parentPort!.on('message', (job: ToWorker) => {
       await workOn(preparation, job);
     } catch (error) {
       const { entry, message: reason } = error as PictureLost;
-      answer = error instanceof PictureLost ? { id: job.id, lost: { entry, reason } } : { id: job.id, defect: String(error) };
+      answer =
+        error instanceof PictureLost ? { id: job.id, lost: { entry, reason } } : { id: job.id, defect: String(error) };
     }
     parentPort!.postMessage(answer);
   });
