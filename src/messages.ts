@@ -69,7 +69,8 @@ export const texts = {
   picturesClassEmpty: 'The class folder {folder} holds no picture.',
   picturesTooFew: '{folder} has {count} pictures of “{name}”; dividing them takes at least {least}.',
   picturesTooFewAdvice: 'Add pictures, or name another folder.',
-  picturesNoneWhole: 'None of the {count} pictures of “{name}” in {folder} can be decoded.',
+  picturesFewWhole:
+    'Only {whole} of the {count} pictures of “{name}” in {folder} can be decoded; that is too few to divide them.',
   checkingPictures: 'Decoding the pictures: {done} of {total}',
   leftOutEmpty: '{count} of {total} files were left out because they are empty, such as {example}.',
   leftOutNotPicture: '{count} of {total} files were left out because they are not pictures, such as {example}.',

@@ -152,30 +152,44 @@ async function choose(
   { progress, pause }: DataSurroundings,
 ): Promise<{ chosen: Record<Part, Example[]>; leftOut: LeftOut[] }> {
   const leftOut: LeftOut[] = [];
-  const chosen: Record<Part, Example[]> = { train: [], validation: [], test: [] };
   const total = allotments.reduce((sum, { wanted }) => sum + wanted, 0);
   let done = 0;
-  for (const { part, label, order, wanted } of allotments) {
+  const taken: (Allotment & { good: Example[] })[] = [];
+  for (const allotment of allotments) {
+    const { order, wanted } = allotment;
     const good: Example[] = [];
     for (let next = 0; good.length < wanted && next < order.length;) {
       const tried = order.slice(next, next + Math.min(checkChunk, wanted - good.length));
       next += tried.length;
       const found = await loader.check(tried.map(({ name }) => entries.get(name)!));
       found.forEach((flaw, i) => {
-        const example = tried[i]!;
-        if (flaw) leftOut.push({ name: example.name, flaw });
-        else good.push({ name: example.name, label: example.label, bytes: example.bytes });
+        const { name, label, bytes } = tried[i]!;
+        if (flaw) leftOut.push({ name, flaw });
+        else good.push({ name, label, bytes });
       });
       done += tried.length - found.filter(Boolean).length;
       progress(message('checkingPictures', { done, total }));
       await pause();
     }
-    if (wanted > 0 && good.length === 0) {
-      const figures = { count: order.length, name: classNames[label]!, folder: root };
-      throw new UserError(message('picturesNoneWhole', figures), message('picturesTooFewAdvice'));
-    }
-    chosen[part].push(...good);
+    taken.push({ ...allotment, good });
   }
+  const chosen: Record<Part, Example[]> = { train: [], validation: [], test: [] };
+  for (const { label, wanted, good } of taken) {
+    if (wanted > 0 && good.length === 0) {
+      // In a class of a few pictures, all of a part can be bad: one of its training pictures takes the place.
+      const spare = taken.find((other) => other.part === 'train' && other.label === label)!.good;
+      if (spare.length < 2) {
+        const count = allotments.reduce((n, a) => n + (a.label === label ? a.order.length : 0), 0);
+        const figures = { count, name: classNames[label]!, folder: root };
+        throw new UserError(
+          message('picturesFewWhole', { ...figures, whole: spare.length }),
+          message('picturesTooFewAdvice'),
+        );
+      }
+      good.push(spare.pop()!);
+    }
+  }
+  for (const { part, good } of taken) chosen[part].push(...good);
   return { chosen, leftOut };
 }
 
