@@ -134,8 +134,16 @@ export interface FailedEvent {
 export type RunEvent =
   StartedEvent | StepEvent | EpochEvent | ResumedEvent | WarningEvent | FinishedEvent | StoppedEvent | FailedEvent;
 
+/** Where a dataset may lie. Paths are absolute. */
+export interface DataPlaces {
+  /** A folder given by the user for this dataset. */
+  readonly dataFolder?: string;
+  /** Where a dataset's own folder, such as cat_dog, is looked for: the workspace folders, or the terminal's folder. */
+  readonly searchFolders?: readonly string[];
+}
+
 /** What a trainer is asked to do. Paths are absolute. */
-export interface TrainRequest {
+export interface TrainRequest extends DataPlaces {
   readonly experiment: ResolvedExperiment;
   readonly engine: EngineRequest;
   /** CPU threads; default: physical cores. */
@@ -144,10 +152,6 @@ export interface TrainRequest {
   readonly runsFolder: string;
   /** The run to go on with, a folder inside `runsFolder`; `experiment` must be the one it was started with. */
   readonly resume?: string;
-  /** A folder given by the user for this dataset. */
-  readonly dataFolder?: string;
-  /** Where a dataset's own folder, such as cat_dog, is looked for: the workspace folders, or the terminal's folder. */
-  readonly searchFolders?: readonly string[];
 }
 
 /** What the time of a training step depends on, beside engine and machine. */
@@ -196,13 +200,12 @@ export interface MeasureRequest {
 }
 
 /** Estimate how long each of these experiments would take. Paths are absolute. */
-export interface EstimateRequest {
+export interface EstimateRequest extends DataPlaces {
   readonly experiments: readonly ResolvedExperiment[];
   readonly engine: EngineRequest;
   readonly threads?: number;
   /** Where earlier runs lie, whose pace is the best evidence. */
   readonly runsFolders: readonly string[];
-  readonly dataFolder?: string;
   /** Whether to measure, which takes seconds, where neither a run nor a measured speed says enough. */
   readonly measure: boolean;
 }

@@ -9,7 +9,7 @@ import type { Estimate } from '../protocol';
 import { startTask } from '../trainerClient';
 import type { LiveRuns } from './liveRuns';
 import type { Log } from './log';
-import { dataFolderFor, engineSetting, threadsSetting } from './settings';
+import { dataFolderFor, engineSetting, threadsSetting, workspaceFolders } from './settings';
 
 export class Estimator {
   /**
@@ -40,6 +40,7 @@ export class Estimator {
       threads: threadsSetting(),
       runsFolders: this.runsFolders(),
       dataFolder: experiments[0] && dataFolderFor(experiments[0]),
+      searchFolders: workspaceFolders(),
       // Beside a training, a measurement would show half the speed and slow the training down.
       measure: this.live.training.length === 0,
     };

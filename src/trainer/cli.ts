@@ -394,12 +394,13 @@ async function train(args: string[], values: Values): Promise<number> {
   const { experiment, resume } = whatToTrain(args, values, runsFolder);
   const display = values.json ? new JsonDisplay() : new PersonDisplay();
   const dataFolder = values.data === undefined ? undefined : path.resolve(values.data);
+  const searchFolders = [process.cwd()];
   if (!values.json && resume === undefined) {
-    const request = { engine, threads, runsFolders: [runsFolder], dataFolder };
+    const request = { engine, threads, runsFolders: [runsFolder], dataFolder, searchFolders };
     if ((await sayEstimate(experiment, values, request)) === 'stopped') return Exit.stopped;
   }
   const trainer = startTrainer(
-    { experiment, engine, threads, runsFolder, resume, dataFolder, searchFolders: [process.cwd()] },
+    { experiment, engine, threads, runsFolder, resume, dataFolder, searchFolders },
     { script: path.join(__dirname, 'trainer.js') },
     {
       onRun: (folder) => display.run(folder),

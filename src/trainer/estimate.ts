@@ -16,12 +16,12 @@ import {
   wellKnown,
 } from '../estimates';
 import { UserError } from '../messages';
-import type { Estimate, EstimateRequest, Machine } from '../protocol';
+import type { DataPlaces, Estimate, EstimateRequest, Machine } from '../protocol';
 import { readHistory, readRecord } from '../runs';
 import type { Dataset } from './data/dataset';
 import { openDataset } from './data/open';
 import { openEngine } from './engines/choose';
-import { machineOf, measureShape, MeasureSurroundings } from './measure';
+import { machineOf, measureShape, MeasureSurroundings, Stopped } from './measure';
 import { Speeds } from './speeds';
 
 export interface EstimateSurroundings extends Pick<
@@ -55,7 +55,7 @@ export async function estimate(request: EstimateRequest, surroundings: EstimateS
       const shape = shapeOf(experiment);
       let data: DataCosts;
       try {
-        data = await timeData(experiment, request.dataFolder);
+        data = await timeData(experiment, request, surroundings);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         surroundings.estimate({ index });
@@ -94,29 +94,46 @@ interface DataCosts {
   readonly beside: boolean;
 }
 
-/** Opens an experiment's dataset and reads a little of it. @throws UserError */
-async function timeData(experiment: ResolvedExperiment, folder: string | undefined): Promise<DataCosts> {
+/** Opens an experiment's dataset and reads a little of it. @throws UserError, Stopped */
+async function timeData(
+  experiment: ResolvedExperiment,
+  places: DataPlaces,
+  { stopRequested }: EstimateSurroundings,
+): Promise<DataCosts> {
   const begin = performance.now();
-  const dataset = await openDataset(experiment, folder);
-  const opening = (performance.now() - begin) / 1000;
-  const { size, channels } = experiment.input;
-  const batch = Math.min(experiment.batchSize, dataset.counts.train);
-  const images = new Float32Array(batch * channels * size * size);
-  const labels = new Int32Array(batch);
-  const indices = Uint32Array.from({ length: batch }, (_, i) => i);
-  let beside = false;
-  const read = async (epoch: number) => {
-    const reading = dataset.read('train', indices, epoch, images, labels);
-    beside = reading !== undefined;
-    await reading;
+  const pause = async () => {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (stopRequested()) throw new Stopped();
   };
-  // The first reading compiles and fills caches.
-  await read(1);
-  const from = performance.now();
-  let batches = 0;
-  while (performance.now() - from < readingSeconds * 1000 || batches < 2) await read(2 + batches++);
-  const reading = (performance.now() - from) / 1000 / (batches * batch);
-  return { counts: dataset.counts, opening, reading, beside };
+  const dataset = await openDataset(experiment, { ...places, unchecked: true, progress: () => undefined, pause });
+  try {
+    const opening = (performance.now() - begin) / 1000;
+    const { counts } = dataset;
+    const { size, channels } = experiment.input;
+    const batch = Math.min(experiment.batchSize, counts.train);
+    const images = new Float32Array(batch * channels * size * size);
+    const labels = new Int32Array(batch);
+    const indices = Uint32Array.from({ length: batch }, (_, i) => i);
+    let beside = false;
+    const read = async (epoch: number) => {
+      const reading = dataset.read('train', indices, epoch, images, labels);
+      beside = reading !== undefined;
+      const from = performance.now();
+      await reading;
+      return (performance.now() - from) / 1000;
+    };
+    // The first reading compiles and fills caches; what it takes longer is decoding, which a run begins with.
+    const first = await read(1);
+    const from = performance.now();
+    let batches = 0;
+    while (performance.now() - from < readingSeconds * 1000 || batches < 2) await read(2 + batches++);
+    const reading = (performance.now() - from) / 1000 / (batches * batch);
+    const decoded = dataset.split ? counts.train + counts.validation + counts.test : 0;
+    const decoding = Math.max(0, first / batch - reading) * decoded;
+    return { counts, opening: opening + decoding, reading, beside };
+  } finally {
+    await dataset.close?.();
+  }
 }
 
 /** The pace of the newest run of this experiment that can tell one. */

@@ -126,8 +126,7 @@ export async function run(
     surroundings.progress(message('loadingData', { dataset: datasetTitles[experiment.dataset.name] }));
     const stored = request.resume === undefined ? undefined : readSplit(request.resume);
     dataset = await openDataset(experiment, {
-      folder: request.dataFolder,
-      searchFolders: request.searchFolders,
+      ...request,
       stored,
       progress: surroundings.progress,
       pause: () => pauseBefore(surroundings),

@@ -28,7 +28,13 @@ let folder: string;
 beforeEach(() => void (folder = temporaryFolder()));
 
 const open = (options: Partial<OpenOptions> = {}, own = experiment()): Promise<Dataset> =>
-  openDataset(own, { folder, workers: 0, progress: () => undefined, pause: async () => undefined, ...options });
+  openDataset(own, {
+    dataFolder: folder,
+    workers: 0,
+    progress: () => undefined,
+    pause: async () => undefined,
+    ...options,
+  });
 const names = ({ split }: Dataset, part: Part) => split!.parts[part].map((e) => e.name);
 const allNames = (dataset: Dataset) =>
   (['train', 'validation', 'test'] as const).flatMap((part) => names(dataset, part));
@@ -88,7 +94,7 @@ describe('a layout', () => {
 
   it('is found by itself in the workspace', async () => {
     await fill(folder, { 'cat_dog/cat': 4, 'cat_dog/dog': 4 });
-    const dataset = await open({ folder: undefined, searchFolders: [temporaryFolder(), folder] });
+    const dataset = await open({ dataFolder: undefined, searchFolders: [temporaryFolder(), folder] });
     expect(dataset.provenance.source).toBe(fs.realpathSync(path.join(folder, 'cat_dog')));
   });
 
@@ -109,7 +115,9 @@ describe('a layout', () => {
   });
 
   it('of a folder that is not there is refused', async () => {
-    await expect(open({ folder: path.join(folder, 'nowhere') })).rejects.toThrow(/no folder of pictures at .*nowhere/);
+    await expect(open({ dataFolder: path.join(folder, 'nowhere') })).rejects.toThrow(
+      /no folder of pictures at .*nowhere/,
+    );
   });
 });
 
@@ -311,7 +319,7 @@ describe.skipIf(process.platform === 'win32')('links', () => {
     await fill(folder, { cat: 4, dog: 4 });
     const link = path.join(temporaryFolder(), 'pictures');
     fs.symlinkSync(folder, link);
-    expect((await open({ folder: link })).counts).toEqual({ train: 4, validation: 2, test: 2 });
+    expect((await open({ dataFolder: link })).counts).toEqual({ train: 4, validation: 2, test: 2 });
   });
 });
 
@@ -325,7 +333,7 @@ describe('a run that goes on', () => {
     expect(again.split).toEqual(first.split);
     expect((await readAll(again, 'train')).images).toEqual((await readAll(first, 'train')).images);
     // It finds the folder where it began.
-    expect((await open({ stored: first.split, folder: undefined })).split).toEqual(first.split);
+    expect((await open({ stored: first.split, dataFolder: undefined })).split).toEqual(first.split);
   });
 
   it('says so where a picture is missing or another one', async () => {

@@ -3,16 +3,12 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { DatasetName, datasetTitles, ResolvedExperiment } from '../../experiment';
 import { Message, message, UserError } from '../../messages';
+import type { DataPlaces } from '../../protocol';
 import type { Dataset } from './dataset';
 import { mnistDataset, readMnist } from './mnist';
 import { DataSurroundings, folderSource, pictureDataset } from './pictures';
 
-export interface OpenOptions extends DataSurroundings {
-  /** A folder that the user named for this dataset. */
-  readonly folder?: string;
-  /** Folders in which the dataset's own folder is looked for, such as the workspace. */
-  readonly searchFolders?: readonly string[];
-}
+export interface OpenOptions extends DataSurroundings, DataPlaces {}
 
 /** Names under which the pictures of cats and dogs are found by themselves. */
 const catDogFolders = ['cat_dog', 'PetImages'];
@@ -20,7 +16,7 @@ const catDogFolders = ['cat_dog', 'PetImages'];
 /** @throws UserError that names the file or setting at fault */
 export async function openDataset(experiment: ResolvedExperiment, options: OpenOptions): Promise<Dataset> {
   const { name } = experiment.dataset;
-  if (name === 'mnist') return mnistDataset(readMnist(options.folder), experiment);
+  if (name === 'mnist') return mnistDataset(readMnist(options.dataFolder), experiment);
   if (name === 'cat-dog') {
     const folder = catDogFolder(options);
     if (folder !== undefined) {
@@ -31,12 +27,8 @@ export async function openDataset(experiment: ResolvedExperiment, options: OpenO
 }
 
 /** The folder of cats and dogs: named by the user, or where the run began, or found. */
-function catDogFolder({
-  folder,
-  stored,
-  searchFolders = [],
-}: Omit<OpenOptions, keyof DataSurroundings> & Pick<OpenOptions, 'stored'>): string | undefined {
-  if (folder !== undefined) return folder;
+function catDogFolder({ dataFolder, stored, searchFolders = [] }: OpenOptions): string | undefined {
+  if (dataFolder !== undefined) return dataFolder;
   if (stored) return stored.source === 'folder' ? stored.root : undefined;
   return searchFolders
     .flatMap((parent) => catDogFolders.map((name) => path.join(parent, name)))
