@@ -13,7 +13,7 @@ const short = { 'convlab.preset': 'course', 'convlab.limit': 1280, 'convlab.epoc
 /** Two epochs that last some seconds: long enough for the sidebar, which follows once a second, to show them under way. */
 const watched = { ...short, 'convlab.limit': 38_400, 'convlab.threads': 1 };
 /** Long enough for something to happen in the middle, on one thread so that a fast machine does not finish first. */
-const long = { 'convlab.preset': 'course', 'convlab.limit': 12_800, 'convlab.epochs': 15, 'convlab.threads': 1 };
+const long = { 'convlab.preset': 'course', 'convlab.limit': 12_800, 'convlab.epochs': 60, 'convlab.threads': 1 };
 /** In a browser, VS Code writes down what it keeps for a panel only every 5 seconds, not when the page goes away. */
 const kept = 7000;
 
