@@ -1,10 +1,10 @@
 /**
  * A small assembler for WebAssembly with 128-bit SIMD: expressions are built as typed values, functions as lists of
  * statements, and the module's bytes are made at run time, so that a handful of inner loops needs no toolchain. The
- * kernels for pictures (data/kernels.ts) are written with it. Opcodes: WebAssembly core specification 2.0, chapter 5.
+ * kernels for pictures (data/kernels.ts) and Adam's (engines/onnx/adam.ts) are written with it. Opcodes: WebAssembly core specification 2.0, chapter 5.
  */
 
-export type Type = 'i32' | 'f32' | 'v128';
+export type Type = 'i32' | 'f32' | 'f64' | 'v128';
 type Code = readonly number[];
 
 /** A value on its way to the stack. */
@@ -14,6 +14,7 @@ export interface Expression<T extends Type = Type> {
 }
 export type I32 = Expression<'i32'>;
 export type F32 = Expression<'f32'>;
+export type F64 = Expression<'f64'>;
 export type V128 = Expression<'v128'>;
 
 /** A parameter or variable of a function; as an expression, its value. */
@@ -24,7 +25,7 @@ export interface Local<T extends Type = Type> extends Expression<T> {
 /** Code that leaves nothing on the stack. */
 export type Statement = { readonly code: Code };
 
-const typeCode: Record<Type, number> = { i32: 0x7f, f32: 0x7d, v128: 0x7b };
+const typeCode: Record<Type, number> = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b };
 
 /** Unsigned LEB128. */
 function unsigned(value: number): Code {
@@ -77,6 +78,8 @@ export const i32 = {
   add: binary<'i32'>('i32', 0x6a),
   sub: binary<'i32'>('i32', 0x6b),
   mul: binary<'i32'>('i32', 0x6c),
+  /** By so many bits, filling up with zeros. */
+  shiftRight: binary<'i32'>('i32', 0x76),
   /** Signed comparisons: 1 or 0. */
   lessThan: binary<'i32'>('i32', 0x48),
   atLeast: binary<'i32'>('i32', 0x4e),
@@ -101,6 +104,13 @@ export const f32 = {
   atLeast: binary<'f32', 'i32'>('i32', 0x60),
   fromI32: unary<'i32', 'f32'>('f32', 0xb2),
   select: operation('f32', [0x1b]) as (ifTrue: F32, ifFalse: F32, condition: I32) => F32,
+};
+
+export const f64 = {
+  zero: { type: 'f64', code: [0x44, ...new Array<number>(8).fill(0)] } as F64,
+  store: store<'f64'>(0x39),
+  add: binary<'f64'>('f64', 0xa0),
+  fromF32: unary<'f32', 'f64'>('f64', 0xbb),
 };
 
 export const v128 = {
@@ -138,6 +148,7 @@ export const f32x4 = {
   div: binary<'v128'>('v128', ...simd(0xe7)),
   min: binary<'v128'>('v128', ...simd(0xe8)),
   max: binary<'v128'>('v128', ...simd(0xe9)),
+  sqrt: unary<'v128', 'v128'>('v128', ...simd(0xe3)),
   floor: unary<'v128', 'v128'>('v128', ...simd(0x68)),
   /** To the nearest whole number, halves to even. */
   nearest: unary<'v128', 'v128'>('v128', ...simd(0x6a)),
@@ -184,6 +195,7 @@ export const repeat = (counter: Local<'i32'>, count: I32, body: readonly Stateme
 export interface Scope {
   i32(): Local<'i32'>;
   f32(): Local<'f32'>;
+  f64(): Local<'f64'>;
   v128(): Local<'v128'>;
 }
 
@@ -222,12 +234,15 @@ interface WebAssemblyApi {
 
 export const pageBytes = 65536;
 
-/** A memory of its own and the functions at work on it. */
-export function instantiate<F>(definitions: Readonly<Record<string, Definition>>): {
-  memory: WasmMemory;
-  functions: F;
-} {
-  const memory = new wasm.Memory({ initial: 1 });
+/** @throws RangeError where that is more than the 4 GiB that a memory can have, or than the system gives */
+export const createMemory = (pages: number, maximum?: number): WasmMemory =>
+  new wasm.Memory(maximum === undefined ? { initial: pages } : { initial: pages, maximum });
+
+/** Functions at work on a memory, by default one of their own. */
+export function instantiate<F>(
+  definitions: Readonly<Record<string, Definition>>,
+  memory = createMemory(1),
+): { memory: WasmMemory; functions: F } {
   const instance = new wasm.Instance(new wasm.Module(Uint8Array.from(moduleBytes(definitions))), { env: { memory } });
   return { memory, functions: instance.exports as F };
 }
@@ -262,7 +277,12 @@ function functionBody({ parameters, body }: Definition): Code {
     code: [0x20, ...unsigned(index)],
   });
   const fresh = <T extends Type>(type: T): Local<T> => local(type, types.push(type) - 1);
-  const scope: Scope = { i32: () => fresh('i32'), f32: () => fresh('f32'), v128: () => fresh('v128') };
+  const scope: Scope = {
+    i32: () => fresh('i32'),
+    f32: () => fresh('f32'),
+    f64: () => fresh('f64'),
+    v128: () => fresh('v128'),
+  };
   const code = body(scope, ...(parameters.map(local) as never[])).flatMap((part) => part.code);
   const variables = types.slice(parameters.length);
   return [...unsigned(variables.length), ...variables.flatMap((type) => [1, typeCode[type]]), ...code, 0x0b];
