@@ -2,6 +2,7 @@
  * What a comparison of runs shows of each: the row of the course's summary table, filled from the user's own run, and the
  * curves to lay over one another. The terminal's `compare` and the comparison panel are both drawn from it.
  */
+import { median } from './estimates';
 import { datasetTitles, outputsOf, ResolvedExperiment } from './experiment';
 import type { History, RunState } from './history';
 import { Message, message } from './messages';
@@ -86,7 +87,7 @@ export function compared(
     epochs: experiment.epochs,
     accuracy,
     bestValidationAccuracy: history.bestEpoch?.validationAccuracy,
-    secondsPerEpoch: median(epochs.map(({ seconds }) => seconds)),
+    secondsPerEpoch: epochs.length > 0 ? median(epochs.map(({ seconds }) => seconds)) : undefined,
     notes: notes[name],
     curve: epochs.map(({ epoch, trainLoss, trainAccuracy, validationLoss, validationAccuracy }) => ({
       epoch,
@@ -132,9 +133,15 @@ function structureOf(network: Network): Message {
     : message('structurePlain', { convolutions, linear });
 }
 
-function median(values: readonly number[]): number | undefined {
-  if (values.length === 0) return undefined;
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+/**
+ * A run's accuracy in words: of which examples it is, and for a run under way after how many epochs.
+ * @param figure writes a number
+ * @returns undefined where there is none yet
+ */
+export function accuracyOf(run: ComparedRun, figure: (value: number) => string): Message | undefined {
+  if (!run.accuracy) return undefined;
+  const accuracy = figure(run.accuracy.value);
+  const { epochsDone: done, epochs } = run;
+  if (run.state !== 'finished') return message('accuracyUnfinished', { accuracy, done, epochs });
+  return message(run.accuracy.of === 'test' ? 'accuracyOfTest' : 'accuracyOfValidation', { accuracy });
 }

@@ -5,6 +5,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { compared, ComparedRun } from './comparison';
 import { parseResolved, ResolvedExperiment } from './experiment';
 import { History, RunState } from './history';
 import { message, UserError } from './messages';
@@ -269,6 +270,11 @@ export function summaryOf(folder: string, record: RunRecord, history: History, a
     epochsDone: history.epochs.length,
     editorGone: history.stopReason === 'editorGone',
   };
+}
+
+/** A run as a comparison shows it. @throws UserError where it cannot be read */
+export function comparedRun({ folder, name, record, state }: RunSummary): ComparedRun {
+  return compared(name, record.created, record.experiment, readHistory(folder), state);
 }
 
 /** Writes a small file so that a reader sees the old content or the new, never a part. */

@@ -4,13 +4,13 @@
  */
 import * as vscode from 'vscode';
 import * as z from 'zod';
-import { compared, ComparedRun, inCourseOrder, representatives } from '../comparison';
-import { protocolVersion, ToComparison } from '../protocol';
-import { readHistory } from '../runs';
-import { translations, t } from './localize';
+import { ComparedRun, inCourseOrder, representatives } from '../comparison';
 import { message } from '../messages';
+import { protocolVersion, ToComparison } from '../protocol';
+import { comparedRun } from '../runs';
+import { t, translations } from './localize';
 import type { Log } from './log';
-import { pageHtml } from './panels';
+import { furnish } from './panels';
 import { eventsStamp } from './run';
 import type { RunLine, RunList } from './runList';
 
@@ -63,17 +63,6 @@ export class ComparisonPanel implements vscode.WebviewPanelSerializer, vscode.Di
   private adopt(panel: vscode.WebviewPanel): void {
     this.panel = panel;
     panel.title = t(message('comparison'));
-    panel.iconPath = {
-      light: vscode.Uri.joinPath(this.extensionUri, 'media', 'panel-light.svg'),
-      dark: vscode.Uri.joinPath(this.extensionUri, 'media', 'panel-dark.svg'),
-    };
-    panel.webview.options = {
-      enableScripts: true,
-      localResourceRoots: [
-        vscode.Uri.joinPath(this.extensionUri, 'dist'),
-        vscode.Uri.joinPath(this.extensionUri, 'media'),
-      ],
-    };
     const subscriptions = [
       panel.webview.onDidReceiveMessage((raw: unknown) => this.receive(raw)),
       panel.onDidChangeViewState(() => {
@@ -88,7 +77,7 @@ export class ComparisonPanel implements vscode.WebviewPanelSerializer, vscode.Di
       this.added.clear();
       this.rows.clear();
     });
-    panel.webview.html = pageHtml(panel.webview, this.extensionUri, 'comparison');
+    furnish(panel, this.extensionUri, 'comparison');
   }
 
   private receive(raw: unknown): void {
@@ -145,10 +134,9 @@ export class ComparisonPanel implements vscode.WebviewPanelSerializer, vscode.Di
     const known = this.rows.get(line.folder);
     if (known?.stamp === stamp) return [known.row];
     try {
-      const { created, experiment } = line.record;
-      const row = compared(line.name, created, experiment, readHistory(line.folder), line.state);
+      const row = comparedRun(line);
       this.rows.set(line.folder, { stamp, row });
-      return row.curve.length > 0 ? [row] : [];
+      return [row];
     } catch (error) {
       this.log.info(`${line.folder} is left out of the comparison: ${String(error)}`);
       return [];

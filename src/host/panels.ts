@@ -116,14 +116,6 @@ class RunPanel implements vscode.Disposable {
     private readonly log: Log,
   ) {
     panel.title = translate(run.experiment.title);
-    panel.iconPath = {
-      light: vscode.Uri.joinPath(extensionUri, 'media', 'panel-light.svg'),
-      dark: vscode.Uri.joinPath(extensionUri, 'media', 'panel-dark.svg'),
-    };
-    panel.webview.options = {
-      enableScripts: true,
-      localResourceRoots: [vscode.Uri.joinPath(extensionUri, 'dist'), vscode.Uri.joinPath(extensionUri, 'media')],
-    };
     this.subscriptions.push(
       panel.webview.onDidReceiveMessage((raw: unknown) => this.receive(raw)),
       panel.onDidChangeViewState(() => {
@@ -133,7 +125,7 @@ class RunPanel implements vscode.Disposable {
       panel.onDidDispose(() => this.end()),
       run.onDidChange((change) => this.changed(change)),
     );
-    panel.webview.html = pageHtml(panel.webview, extensionUri, 'panel');
+    furnish(panel, extensionUri, 'panel');
   }
 
   reveal(): void {
@@ -252,8 +244,16 @@ export function snapshotOf(run: Run): PanelSnapshot {
   };
 }
 
+/** Gives a panel its icon and its page, which begins to run; whoever listens to it does so already. */
+export function furnish(panel: vscode.WebviewPanel, extensionUri: vscode.Uri, page: 'panel' | 'comparison'): void {
+  const file = (...names: string[]) => vscode.Uri.joinPath(extensionUri, ...names);
+  panel.iconPath = { light: file('media', 'panel-light.svg'), dark: file('media', 'panel-dark.svg') };
+  panel.webview.options = { enableScripts: true, localResourceRoots: [file('dist'), file('media')] };
+  panel.webview.html = pageHtml(panel.webview, extensionUri, page);
+}
+
 /** A page: everything it loads comes from the extension's own folders, and only the script with the nonce runs. */
-export function pageHtml(webview: vscode.Webview, extensionUri: vscode.Uri, page: 'panel' | 'comparison'): string {
+function pageHtml(webview: vscode.Webview, extensionUri: vscode.Uri, page: 'panel' | 'comparison'): string {
   const nonce = randomBytes(18).toString('base64');
   const file = (name: string) =>
     escape(webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, 'dist', name)).toString());

@@ -15,13 +15,13 @@ import {
   ResolvedExperiment,
   resolveExperiment,
 } from '../experiment';
-import { compared, ComparedRun, inCourseOrder, representatives } from '../comparison';
+import { ComparedRun, inCourseOrder, representatives } from '../comparison';
 import { longRun, roughDuration } from '../estimates';
 import { findExperiment, loadExperiments } from '../experimentFiles';
 import { bundleOf, Message, message, UserError } from '../messages';
 import { networkNames, networks } from '../networks/catalog';
 import { engineNames, EngineRequest, EstimateRequest, NetworkSpeed, TrainerTask } from '../protocol';
-import { listRuns, lockHolder, readHistory, readRecord, runsFolderOf } from '../runs';
+import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../runs';
 import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
 import { verifyDataset } from './data/open';
 import { comparisonTable } from './comparisonTable';
@@ -188,22 +188,17 @@ function list(args: string[], values: Values): number {
   return Exit.ok;
 }
 
+/** A run by its name inside the runs folder, or by a path. @throws UserError where there is none */
+function runNamed(name: string, runsFolder: string): string {
+  const folder = [path.resolve(runsFolder, name), path.resolve(name)].find((f) => fs.existsSync(f));
+  if (folder === undefined) throw new UserError(message('runNotFound', { folder: path.resolve(runsFolder, name) }));
+  return folder;
+}
+
 /** The rows of the runs named, or of those that stand for each experiment of the runs folder. */
 function comparedRuns(names: readonly string[], runsFolder: string): ComparedRun[] {
-  const read = (folder: string): ComparedRun => {
-    const { created, experiment } = readRecord(folder);
-    const history = readHistory(folder);
-    const state = history.state(lockHolder(folder) !== undefined);
-    return compared(path.basename(folder), created, experiment, history, state);
-  };
-  if (names.length > 0) {
-    return names.map((name) => {
-      const folder = [path.resolve(runsFolder, name), path.resolve(name)].find((f) => fs.existsSync(f));
-      if (folder === undefined) throw new UserError(message('runNotFound', { folder: path.resolve(runsFolder, name) }));
-      return read(folder);
-    });
-  }
-  return representatives(listRuns(runsFolder).map(({ folder }) => read(folder)));
+  if (names.length === 0) return representatives(listRuns(runsFolder).map(comparedRun));
+  return names.map((name) => comparedRun(summarize(runNamed(name, runsFolder))));
 }
 
 function compare(names: string[], values: Values): number {
@@ -370,9 +365,7 @@ function whatToTrain(
     return { experiment: resolveExperiment(findExperiment(experimentsFolder, id), preset, overridesFrom(values)) };
   }
   // A name inside the runs folder, or a path to a folder inside it.
-  const resume = [path.resolve(runsFolder, values.resume), path.resolve(values.resume)].find((f) => fs.existsSync(f));
-  if (resume === undefined)
-    throw new UserError(message('runNotFound', { folder: path.resolve(runsFolder, values.resume) }));
+  const resume = runNamed(values.resume, runsFolder);
   if (path.dirname(fs.realpathSync(resume)) !== fs.realpathSync(runsFolder)) {
     throw new UserError(message('resumeOutside', { run: resume, folder: runsFolder }), message('resumeOutsideAdvice'));
   }

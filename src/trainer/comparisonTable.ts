@@ -3,7 +3,7 @@
  * network. cli.ts prints it.
  */
 import stringWidth from 'string-width';
-import type { ComparedRun } from '../comparison';
+import { accuracyOf, ComparedRun } from '../comparison';
 import { Message, message } from '../messages';
 
 const absent = '–';
@@ -22,15 +22,18 @@ export function comparisonTable(runs: readonly ComparedRun[], t: (message: Messa
     message('columnBest'),
     message('columnSecondsPerEpoch'),
   ].map(t);
-  const rows = runs.map((run) => [
-    run.network,
-    `${run.experimentId} (${run.preset})`,
-    t(run.structure),
-    run.parameters.toLocaleString('en'),
-    accuracyText(run, t),
-    run.bestValidationAccuracy?.toFixed(4) ?? absent,
-    run.secondsPerEpoch?.toFixed(1) ?? absent,
-  ]);
+  const rows = runs.map((run) => {
+    const accuracy = accuracyOf(run, (value) => value.toFixed(4));
+    return [
+      run.network,
+      `${run.experimentId} (${run.preset})`,
+      t(run.structure),
+      run.parameters.toLocaleString('en'),
+      accuracy ? t(accuracy) : absent,
+      run.bestValidationAccuracy?.toFixed(4) ?? absent,
+      run.secondsPerEpoch?.toFixed(1) ?? absent,
+    ];
+  });
   const numeric = [3, 5, 6];
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => stringWidth(row[column]!))));
   const line = (row: readonly string[]) =>
@@ -53,11 +56,4 @@ export function comparisonTable(runs: readonly ComparedRun[], t: (message: Messa
     ...rows.map(line),
     ...(notes.length ? ['', ...notes] : []),
   ].join('\n');
-}
-
-function accuracyText({ accuracy, state, epochsDone, epochs }: ComparedRun, t: (message: Message) => string): string {
-  if (!accuracy) return absent;
-  const value = accuracy.value.toFixed(4);
-  if (state !== 'finished') return t(message('accuracyUnfinished', { accuracy: value, done: epochsDone, epochs }));
-  return t(message(accuracy.of === 'test' ? 'accuracyOfTest' : 'accuracyOfValidation', { accuracy: value }));
 }

@@ -3,13 +3,14 @@
  * over the others. The host (src/host/comparisonPanel.ts) loads it as dist/comparison.js and sends it all rows anew
  * whenever a run has changed.
  */
-import type { ComparedRun, EpochFigures } from '../comparison';
+import { accuracyOf, ComparedRun, EpochFigures } from '../comparison';
 import { MessageId, message } from '../messages';
 import { FromComparison, protocolVersion, ToComparison } from '../protocol';
 import { axisIntervals, decimalsOf, markerRadius, roundStep } from './curves';
 import { h, svg } from './dom';
 import { Language } from './language';
 import { Curve, LineChart } from './lineChart';
+import { showError, versionsDiffer } from './notice';
 import './panel.css';
 import { onThemeChange, readTheme, Theme } from './theme';
 
@@ -220,11 +221,9 @@ class Page {
     return image;
   }
 
-  private accuracy({ accuracy, state, epochsDone, epochs }: ComparedRun): string {
-    if (!accuracy) return '–';
-    const value = this.language.figure(accuracy.value);
-    if (state !== 'finished') return this.text('accuracyUnfinished', { accuracy: value, done: epochsDone, epochs });
-    return this.text(accuracy.of === 'test' ? 'accuracyOfTest' : 'accuracyOfValidation', { accuracy: value });
+  private accuracy(run: ComparedRun): string {
+    const accuracy = accuracyOf(run, (value) => this.language.figure(value));
+    return accuracy ? this.language.text(accuracy) : '–';
   }
 
   private title(run: ComparedRun): string {
@@ -261,13 +260,7 @@ function draw(): void {
     : -1;
   page?.dispose();
   page = undefined;
-  const language = new Language(data.language, data.translations);
-  if (data.protocol !== protocolVersion) {
-    return showError(
-      language.text(message('panelVersion', { ours: protocolVersion, theirs: data.protocol })),
-      language.text(message('panelVersionAdvice')),
-    );
-  }
+  if (data.protocol !== protocolVersion) return versionsDiffer(root, data.protocol);
   try {
     page = new Page(root, data, choice, readTheme(), (next) => {
       choice = next;
@@ -279,19 +272,13 @@ function draw(): void {
   } catch (error) {
     console.error(error);
     const reason = error instanceof Error ? error.message : String(error);
-    showError(language.text(message('comparisonBroken', { reason })), language.text(message('panelBrokenAdvice')));
+    const language = new Language(data.language, data.translations);
+    showError(
+      root,
+      language.text(message('comparisonBroken', { reason })),
+      language.text(message('panelBrokenAdvice')),
+    );
   }
-}
-
-function showError(sentence: string, advice: string): void {
-  root.replaceChildren(
-    h(
-      'div',
-      { class: 'notice error', role: 'alert', 'data-testid': 'error' },
-      h('p', {}, sentence),
-      h('p', { class: 'advice' }, advice),
-    ),
-  );
 }
 
 window.addEventListener('message', (event: MessageEvent<ToComparison>) => {

@@ -11,6 +11,7 @@ import { Diagnostics } from './diagnostics';
 import { h } from './dom';
 import { EpochTable } from './epochTable';
 import { Language } from './language';
+import { showError, versionsDiffer } from './notice';
 import './panel.css';
 import { RunDetails } from './runDetails';
 import { Situation, Summary } from './summary';
@@ -127,7 +128,8 @@ class Page {
     this.dispose();
     page = undefined;
     const reason = error instanceof Error ? error.message : String(error);
-    showError(this.language.text(message('panelBroken', { reason })), this.language.text(message('panelBrokenAdvice')));
+    const { language } = this;
+    showError(root, language.text(message('panelBroken', { reason })), language.text(message('panelBrokenAdvice')));
   }
 
   private draw(): void {
@@ -162,30 +164,10 @@ window.addEventListener('message', (event: MessageEvent<ToPanel>) => {
   page?.dispose();
   page = undefined;
   if (change.protocol !== protocolVersion) {
-    versionsDiffer(change.protocol);
+    versionsDiffer(root, change.protocol);
     return;
   }
   page = new Page(root, change.snapshot);
 });
 onThemeChange(() => page?.themeChanged());
 vscode.postMessage({ type: 'ready', protocol: protocolVersion });
-
-/** In English, since a snapshot of another version cannot be trusted to bring translations. */
-function versionsDiffer(theirs: number): void {
-  const language = new Language('en', {});
-  showError(
-    language.text(message('panelVersion', { ours: protocolVersion, theirs })),
-    language.text(message('panelVersionAdvice')),
-  );
-}
-
-function showError(sentence: string, advice: string): void {
-  root.replaceChildren(
-    h(
-      'div',
-      { class: 'notice error', role: 'alert', 'data-testid': 'error' },
-      h('p', {}, sentence),
-      h('p', { class: 'advice' }, advice),
-    ),
-  );
-}
