@@ -127,7 +127,7 @@ class Page {
         'tr',
         { 'data-run': run.run },
         h('th', { scope: 'row' }, this.swatch(i), ` ${run.network}`),
-        h('td', {}, this.title(run), ' (', open, ')'),
+        h('td', {}, this.title(run), ' ', h('span', { class: 'whole' }, '(', open, ')')),
         h('td', {}, run.data),
         h('td', {}, language.text(run.structure)),
         h('td', { class: 'number' }, language.count(run.parameters)),

@@ -95,6 +95,9 @@ test('during and after training, in every theme', async () => {
         await photograph(again, tab);
       }
     }
+    await again.treeItem(/^Summary table and curves/).click();
+    await again.webview().getByTestId('comparison-table').waitFor();
+    await photograph(again, `comparison-${theme}`);
     await again.close();
   }
 });
