@@ -127,6 +127,9 @@ export const texts = {
   weightsRefusedAdvice: 'In PyTorch, save the state dict alone: torch.save(model.state_dict(), file).',
   weightsDamaged: 'The weights in {file} cannot be used: {reason}.',
   weightsDamagedAdvice: 'Save or download the file again, or choose another one.',
+  checkpointMissing: 'The run {run} has no checkpoint that can be read: {reason}',
+  runNotFinished: 'The run {run} has not finished.',
+  runNotFinishedAdvice: 'Resume it and let it finish first, or name another run.',
   weightsUnreadable: 'The file of weights {file} could not be read: {reason}',
 
   // The loop
