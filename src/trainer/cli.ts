@@ -28,6 +28,7 @@ import { comparisonTable } from './comparisonTable';
 import { probeAll } from './engines/choose';
 import { notesNetworks } from './measure';
 import { complain, JsonDisplay, PersonDisplay, say, sentence, StatusLine, t } from './terminal';
+import { exportFormats, exportRun } from './weights/export';
 
 /** The exit statuses of the contract. */
 const Exit = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
@@ -50,6 +51,8 @@ const options = {
   data: { type: 'string' },
   resume: { type: 'string' },
   runs: { type: 'string' },
+  format: { type: 'string' },
+  out: { type: 'string' },
   lang: { type: 'string' },
   json: { type: 'boolean' },
   measure: { type: 'boolean' },
@@ -89,6 +92,12 @@ const commands = {
     about: message('usageCompare'),
     options: ['runs', 'lang', 'json'],
     run: compare,
+  },
+  export: {
+    arguments: '<run> --format onnx|pth [--out FILE] [--runs DIR] [--json]',
+    about: message('usageExport'),
+    options: ['format', 'out', 'runs', 'lang', 'json'],
+    run: exportNetwork,
   },
   engines: {
     arguments: '[--measure [--network NAME]… [--again]] [--threads N] [--json]',
@@ -210,6 +219,27 @@ function compare(names: string[], values: Values): number {
   if (runs.length === 0) throw new UserError(message('compareNone'));
   say(comparisonTable(runs, t));
   return Exit.ok;
+}
+
+function exportNetwork([name, ...more]: string[], values: Values): number {
+  if (name === undefined) throw new UsageError(message('missingArgument', { command: 'export', argument: '<run>' }));
+  if (more.length) throw new UsageError(message('tooManyArguments', { command: 'export', argument: more[0]! }));
+  if (values.format === undefined) {
+    throw new UsageError(message('missingArgument', { command: 'export', argument: '--format' }));
+  }
+  const format = oneOf('--format', values.format, exportFormats);
+  try {
+    const run = runNamed(name, path.resolve(values.runs ?? runsFolderOf('.')));
+    const file = path.resolve(values.out ?? `${path.basename(run)}.${format}`);
+    exportRun(run, format, file);
+    say(values.json ? JSON.stringify({ type: 'exported', file }) : t(message('exported', { file })));
+    return Exit.ok;
+  } catch (error) {
+    if (values.json && error instanceof UserError) {
+      say(JSON.stringify({ type: 'failed', message: error.userMessage, advice: error.advice }));
+    }
+    throw error;
+  }
 }
 
 async function engines(args: string[], values: Values): Promise<number> {

@@ -9,7 +9,7 @@ import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildNetwork, NetworkName } from '../../src/networks/catalog';
 import { elements, initialBuffers } from '../../src/networks/network';
-import { stateDictOf } from '../../src/trainer/weights/export';
+import { stateDictOf, writeWhole } from '../../src/trainer/weights/export';
 import { StateDict, writeStateDict } from '../../src/trainer/weights/pth';
 import { goldenNetwork, goldenParameters, readGolden } from './golden';
 
@@ -60,7 +60,7 @@ describe.skipIf(!python)('PyTorch', () => {
       const network = goldenNetwork(golden);
       const file = path.join(folder, `${name}-exported.pth`);
       const state = { parameters: goldenParameters(network), buffers: initialBuffers(network) };
-      writeStateDict(file, stateDictOf(network, state, 7));
+      writeWhole(file, (descriptor) => writeStateDict(descriptor, stateDictOf(network, state, 7)));
       const { logits, sameKeys, types } = JSON.parse(pytorch(['load', file, name])) as {
         logits: number[];
         sameKeys: boolean;

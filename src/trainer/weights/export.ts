@@ -8,7 +8,7 @@ import { outputsOf, ResolvedExperiment } from '../../experiment';
 import { message, UserError } from '../../messages';
 import { buildNetwork } from '../../networks/catalog';
 import { Network } from '../../networks/network';
-import { diskError, readHistory, readRecord } from '../../runs';
+import { readHistory, readRecord } from '../../runs';
 import { readTrained, Trained } from '../checkpoint';
 import { normalizations } from '../data/dataset';
 import { inferenceModel } from '../engines/onnx/inference';
@@ -36,7 +36,7 @@ export function exportRun(runFolder: string, format: ExportFormat, out: string):
   const network = networkOf(experiment);
   const trained = readTrained(runFolder, network);
   if (format === 'pth') {
-    writeStateDict(out, stateDictOf(network, trained, trained.updates));
+    writeWhole(out, (descriptor) => writeStateDict(descriptor, stateDictOf(network, trained, trained.updates)));
     return;
   }
   const { size, channels, normalize } = experiment.input;
@@ -57,18 +57,27 @@ export function exportRun(runFolder: string, format: ExportFormat, out: string):
       test_accuracy: String(finished.testAccuracy),
     },
   });
-  writeFile(out, model);
+  writeWhole(out, (descriptor) => fs.writeFileSync(descriptor, model));
 }
 
-/** Writes a file that appears when it is complete. */
-function writeFile(file: string, bytes: Uint8Array): void {
+/** Writes a file that appears when it is complete. @throws UserError where it cannot be written */
+export function writeWhole(file: string, write: (descriptor: number) => void): void {
   const temporary = `${file}.tmp`;
   try {
-    fs.writeFileSync(temporary, bytes);
+    const descriptor = fs.openSync(temporary, 'w');
+    try {
+      write(descriptor);
+      fs.fsyncSync(descriptor);
+    } finally {
+      fs.closeSync(descriptor);
+    }
     fs.renameSync(temporary, file);
   } catch (error) {
     fs.rmSync(temporary, { force: true });
-    throw diskError(path.dirname(file), error);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UserError(message('exportNotWritable', { file, reason }), message('exportNotWritableAdvice'), {
+      cause: error,
+    });
   }
 }
 
