@@ -312,6 +312,30 @@ export const texts = {
   tensorflowNoCudaAdvice:
     'Install CUDA 11.2 with cuDNN 8.1, or set CUDA_VISIBLE_DEVICES=-1 to train on the processor, or choose another engine.',
 
+  // WebGPU
+  webgpuNoBuild: 'The package webgpu has no build for {platform}; it has builds for {known}.',
+  webgpuNotInstalled: 'The optional package webgpu is not installed.',
+  webgpuIncomplete: 'The package webgpu in {folder} is incomplete: {file} is missing.',
+  webgpuInstall: 'Run “npm install webgpu@0.6.2” in ConvLab’s folder.',
+  webgpuNotLoaded: 'WebGPU could not be started: {reason}',
+  webgpuNoAdapter: 'WebGPU found no graphics processor that it can use.',
+  webgpuNoVulkan: 'WebGPU needs Vulkan here, and its loader (libvulkan.so.1) is not installed.',
+  webgpuSearchHangs: 'The graphics driver did not answer WebGPU within {seconds} seconds.',
+  webgpuSearchCrashes: 'The graphics driver crashed when WebGPU asked for a graphics processor ({signal}: {reason}).',
+  updateDriver: 'Update the driver of the graphics processor.',
+  installVulkan:
+    'Install the Vulkan loader (Debian, Ubuntu: libvulkan1; Fedora: vulkan-loader) and the driver of the graphics processor.',
+  installVulkanDriver:
+    'Install the Vulkan driver of the graphics processor (AMD, Intel: mesa-vulkan-drivers; NVIDIA: its own driver).',
+  webgpuInvalid: 'WebGPU refused a computation on {device}, so its results cannot be trusted: {reason}',
+  webgpuInvalidAdvice: 'Train with the engine onnx, and please report this.',
+  webgpuLost: 'The connection to {device} was lost ({reason}).',
+  webgpuLostAdvice:
+    'Resume the run to go on from its last checkpoint; if it happens again, use a smaller batchSize, or train with the engine onnx.',
+  tensorTooLarge:
+    '{network} needs {needed} MB in one piece ({tensor}), and {device} takes at most {limit} MB.',
+  tensorTooLargeAdvice: 'Use a smaller input size, or train with the engine onnx.',
+
   // Extension host
   exportFormatOnnx: 'ONNX model',
   exportFormatPth: 'PyTorch state dict',
