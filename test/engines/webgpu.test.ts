@@ -10,4 +10,4 @@ import { bundleTfjs } from './tfjsCpu';
 type Library = typeof import('../../src/trainer/engines/tfjs/webgpuLibrary');
 const { library: tf, file } = await bundleTfjs<Library>({ file: 'src/trainer/engines/tfjs/webgpuLibrary.ts' });
 const provider = webgpuProviderOf({ library: () => file });
-describeEngine(provider);
+describeEngine(provider, { goldenNetworks: (process.env.GN ?? "").split(",").filter(Boolean) as never });

@@ -127,7 +127,8 @@ async function engineOn(tf: Library, gpu: GPU, device: GPUDevice, adapter: Adapt
   const { name } = deviceOf(adapter);
   const takeFromNavigator = putIntoNavigator(gpu);
   const troubles = watch(device, name);
-  tf.registerBackend('webgpu', () => new tf.WebGPUBackend(device));
+  tf.env().set('WEBGPU_CPU_FORWARD', false);
+  tf.registerBackend('webgpu', () => backendOn(tf, device));
   await tf.setBackend('webgpu');
   await tf.ready();
   const engine = tfjsEngine(tf, {
@@ -147,6 +148,17 @@ async function engineOn(tf: Library, gpu: GPU, device: GPUDevice, adapter: Adapt
       takeFromNavigator();
     },
   };
+}
+
+/**
+ * tfjs's backend without the kernels that it takes where a product or convolution fills few workgroups. One of them, which
+ * splits the sum, gives wrong numbers for a transposed second factor (tfjs 4.22: [64, 4096] by [4, 4096] transposed), and
+ * adds with atomics, so that the rounding of a sum depends on the order in which workgroups happen to finish.
+ */
+function backendOn(tf: Library, device: GPUDevice): InstanceType<Library['WebGPUBackend']> {
+  const backend = new tf.WebGPUBackend(device);
+  backend.thresholdToIncreaseWorkgroups = 0;
+  return backend;
 }
 
 /** Puts `gpu` where browsers have it, and returns what takes it away again: a reference to it keeps the process alive. */
