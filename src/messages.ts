@@ -321,6 +321,8 @@ export const texts = {
   webgpuNoAdapter: 'WebGPU found no graphics processor that it can use.',
   webgpuNoVulkan: 'WebGPU needs Vulkan here, and its loader (libvulkan.so.1) is not installed.',
   webgpuSearchHangs: 'The graphics driver did not answer WebGPU within {seconds} seconds.',
+  webgpuElectron: 'The Node.js inside VS Code cannot read what WebGPU computes.',
+  setNode: 'Install Node.js 20 or newer, and set “convlab.node” to the path of its program.',
   webgpuSearchCrashes: 'The graphics driver crashed when WebGPU asked for a graphics processor ({signal}: {reason}).',
   updateDriver: 'Update the driver of the graphics processor.',
   installVulkan:
@@ -332,8 +334,7 @@ export const texts = {
   webgpuLost: 'The connection to {device} was lost ({reason}).',
   webgpuLostAdvice:
     'Resume the run to go on from its last checkpoint; if it happens again, use a smaller batchSize, or train with the engine onnx.',
-  tensorTooLarge:
-    '{network} needs {needed} MB in one piece ({tensor}), and {device} takes at most {limit} MB.',
+  tensorTooLarge: '{network} needs {needed} MB in one piece ({tensor}), and {device} takes at most {limit} MB.',
   tensorTooLargeAdvice: 'Use a smaller input size, or train with the engine onnx.',
 
   // Extension host

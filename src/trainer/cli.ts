@@ -252,7 +252,12 @@ async function engines(args: string[], values: Values): Promise<number> {
     const engine = provider.name;
     if (!availability.usable) {
       if (values.json) say(JSON.stringify({ engine, ...availability }));
-      else say(t(message('engineUnusableLine', { engine, reason: t(availability.reason) })));
+      else {
+        const { reason, action } = availability;
+        say(
+          t(message('engineUnusableLine', { engine, reason: [reason, ...(action ? [action] : [])].map(t).join(' ') })),
+        );
+      }
       continue;
     }
     const device = { ...availability.device, threads: threads ?? availability.device.threads };

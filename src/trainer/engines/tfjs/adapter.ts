@@ -2,7 +2,7 @@
  * Asks Dawn which graphics processor it would use, in a process of its own: drivers can hang or crash what loads them, and
  * the question is put before any engine has been chosen. Used by webgpu.ts.
  */
-import { execFile } from 'node:child_process';
+import { execFile, ExecFileException } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -23,8 +23,7 @@ export interface Adapter {
 
 /** What the search came to: an adapter, or why there is none and what would change it. */
 export type Search =
-  | { readonly adapter: Adapter }
-  | { readonly adapter?: undefined; readonly reason: Message; readonly action?: Message };
+  { readonly adapter: Adapter } | { readonly adapter?: undefined; readonly reason: Message; readonly action?: Message };
 
 /**
  * Whether the adapter computes on the processor. Dawn marks the software renderers that it knows (SwiftShader, WARP); Mesa's
@@ -41,19 +40,30 @@ export function describeAdapter({ vendor, architecture, device, description }: A
   return [name, description].filter(Boolean).join(', ');
 }
 
-/** The child process: prints the adapter as JSON, or null. Dawn would keep it alive, so it exits by itself. */
+/**
+ * The child process: prints the adapter as JSON, or null, and then opens a device on it and reads a buffer, which may fail.
+ * Dawn would keep it alive, so it exits by itself.
+ */
 const script = `
-import(process.argv[1]).then(async ({ create }) => {
+import(process.argv[1]).then(async ({ create, globals }) => {
   const adapter = await create([]).requestAdapter({ powerPreference: 'high-performance' });
   const { vendor, architecture, device, description, isFallbackAdapter } = adapter?.info ?? {};
   const found = adapter ? { vendor, architecture, device, description, isFallbackAdapter } : null;
-  process.stdout.write(JSON.stringify(found), () => process.exit(0));
+  await new Promise((done) => process.stdout.write(JSON.stringify(found), done));
+  if (adapter) {
+    const gpu = await adapter.requestDevice();
+    const { MAP_READ, COPY_DST } = globals.GPUBufferUsage;
+    const buffer = gpu.createBuffer({ size: 4, usage: MAP_READ | COPY_DST });
+    await buffer.mapAsync(globals.GPUMapMode.READ);
+    if (new Float32Array(buffer.getMappedRange())[0] !== 0) throw new Error('a new buffer is not empty');
+  }
+  process.exit(0);
 }).catch((error) => {
   process.stderr.write(String(error?.message ?? error), () => process.exit(1));
 });`;
 
 /** The first start of a graphics driver may take seconds; one that hangs must not hold up the other engines for long. */
-const timeoutMs = 15_000;
+const patienceMs = 15_000;
 
 const searches = new Map<string, Promise<Search>>();
 
@@ -61,13 +71,13 @@ const searches = new Map<string, Promise<Search>>();
  * The adapter that Dawn prefers. The answer is kept for as long as this process lives.
  * @param index URL of the index.js of the package `webgpu`
  */
-export function searchAdapter(index: string): Promise<Search> {
+export function searchAdapter(index: string, timeoutMs = patienceMs): Promise<Search> {
   let search = searches.get(index);
-  if (!search) searches.set(index, (search = askDawn(index)));
+  if (!search) searches.set(index, (search = askDawn(index, timeoutMs)));
   return search;
 }
 
-async function askDawn(index: string): Promise<Search> {
+async function askDawn(index: string, timeoutMs: number): Promise<Search> {
   try {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--eval', script, index], {
       // In VS Code, Node is Electron told to behave as Node.
@@ -79,12 +89,15 @@ async function askDawn(index: string): Promise<Search> {
     const adapter = JSON.parse(stdout) as Adapter | null;
     return adapter ? { adapter } : noAdapter(stderr);
   } catch (error) {
-    const { killed, signal, stderr } = error as { killed?: boolean; signal?: string; stderr?: string };
+    const { killed, signal, stdout, stderr } = error as ExecFileException & { stdout?: string; stderr?: string };
     if (killed) {
       return { reason: message('webgpuSearchHangs', { seconds: timeoutMs / 1000 }), action: message('updateDriver') };
     }
     const lines = (stderr ?? '').trim().split('\n');
     const last = lines.at(-1) || (error as Error).message;
+    // Electron forbids memory that JavaScript sees and did not allocate, which is how Dawn hands over a buffer.
+    if (stdout && process.versions['electron'])
+      return { reason: message('webgpuElectron'), action: message('setNode') };
     if (signal) {
       return { reason: message('webgpuSearchCrashes', { signal, reason: last }), action: message('updateDriver') };
     }

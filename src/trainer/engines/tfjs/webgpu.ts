@@ -177,7 +177,6 @@ function putIntoNavigator(gpu: GPU): () => void {
  */
 function watch(device: GPUDevice, name: string): (thrown?: unknown) => Promise<Error | undefined> {
   let trouble: Error | undefined;
-  let closing = false;
   device.onuncapturederror = (event) => {
     event.preventDefault();
     const { error } = event;
@@ -190,10 +189,10 @@ function watch(device: GPUDevice, name: string): (thrown?: unknown) => Promise<E
           );
   };
   const lost = device.lost.then(({ reason, message: detail }) => {
-    closing ||= reason === 'destroyed';
-    trouble ??= closing
-      ? new Error('The WebGPU device has been closed.')
-      : new UserError(message('webgpuLost', { device: name, reason: detail }), message('webgpuLostAdvice'));
+    trouble ??= new UserError(
+      message('webgpuLost', { device: name, reason: detail || reason }),
+      message('webgpuLostAdvice'),
+    );
   });
   return async (thrown) => {
     // A read from a device that is gone may fail before the device says so.
