@@ -114,6 +114,7 @@ export const texts = {
   engineChosenLast: '{engine} trains on the processor, because no other engine can train here.',
   engineChosenGpu: '{engine} found a graphics processor: {device}.',
   engineNotChosenCpu: '{engine} would run on the processor here, where onnx is the better choice.',
+  engineEmulates: '{engine} would emulate a graphics processor here ({device}), so it is only used when asked for.',
   engineNotChosenReason: '{engine}: {reason}',
   engineUnknown: 'There is no engine called “{name}”; there are: {known}.',
   engineOutOfMemory: 'Memory ran out while training with batches of {batchSize}.',

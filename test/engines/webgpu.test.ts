@@ -143,10 +143,10 @@ describe('an adapter', () => {
       open: () => Promise.reject(new Error('not called')),
     };
     const choose = (request: 'auto' | 'webgpu', found: Partial<Adapter>) =>
-      openEngine(request, {}, [noting(of(found)), noting(onnx)]);
+      openEngine(request, {}, { providers: [noting(of(found)), noting(onnx)], checkEngine: async () => undefined });
     expect((await choose('auto', {})).reasons[0]!.id).toBe('engineChosenGpu');
     expect((await choose('auto', { isFallbackAdapter: true })).reasons.map((reason) => reason.id)).toEqual([
-      'engineNotChosenCpu',
+      'engineEmulates',
       'engineChosenOnnx',
     ]);
     await choose('webgpu', { isFallbackAdapter: true });
@@ -181,8 +181,7 @@ if (expectedAdapter === undefined) {
     });
   });
 
-  // AlexNet as well: its layers are wide enough for the kernels that small networks never reach.
-  describeEngine(provider, { goldenNetworks: ['alexnet'] });
+  describeEngine(provider);
 
   describe('the WebGPU program', () => {
     const options: ModelOptions = {

@@ -62,7 +62,10 @@ export async function openEngine(
   const reasons: Message[] = [];
   const candidates: { provider: EngineProvider; device: Engine['device'] }[] = [];
   for (const { provider, availability } of await probeAll(of)) {
-    if (availability.usable) candidates.push({ provider, device: availability.device });
+    if (availability.usable && provider.name === 'webgpu' && availability.device.kind === 'cpu') {
+      // A thousand times slower than onnx, it is for tests alone.
+      reasons.push(message('engineEmulates', { engine: provider.name, device: availability.device.name }));
+    } else if (availability.usable) candidates.push({ provider, device: availability.device });
     else
       reasons.push(message('engineNotChosenReason', { engine: provider.name, reason: english(availability.reason) }));
   }
