@@ -123,6 +123,9 @@ export const texts = {
   weightsUnsupportedAdvice: 'Set network.weights to “scratch”.',
 
   // Weights
+  imagenetNone: 'there are ImageNet weights for {networks} only',
+  imagenetColour: 'ImageNet weights are for pictures of 3 channels',
+  freezeScratch: 'weights from scratch cannot stay as they are; set network.weights to what training starts from',
   weightsRefused:
     '{file} is refused: besides numbers it holds the program object {name}, and ConvLab runs nothing that comes in a file of weights.',
   weightsRefusedAdvice: 'In PyTorch, save the state dict alone: torch.save(model.state_dict(), file).',

@@ -3,11 +3,10 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { resolveExperiment } from '../../src/experiment';
+import { networkOf, resolveExperiment } from '../../src/experiment';
 import { findExperiment } from '../../src/experimentFiles';
 import { readHistory } from '../../src/runs';
 import { openDataset } from '../../src/trainer/data/open';
-import { networkOf } from '../../src/trainer/weights/export';
 import { StateDict } from '../../src/trainer/weights/pth';
 import { convlab, onlyRun, small, temporaryFolder } from './convlab';
 

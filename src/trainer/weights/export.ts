@@ -4,9 +4,8 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { outputsOf, ResolvedExperiment } from '../../experiment';
+import { networkOf } from '../../experiment';
 import { message, UserError } from '../../messages';
-import { buildNetwork } from '../../networks/catalog';
 import { Network } from '../../networks/network';
 import { readHistory, readRecord } from '../../runs';
 import { readTrained, Trained } from '../checkpoint';
@@ -16,12 +15,6 @@ import { NamedTensor, writeStateDict } from './pth';
 
 export const exportFormats = ['onnx', 'pth'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
-
-/** The network that an experiment trains. */
-export function networkOf(experiment: ResolvedExperiment): Network {
-  const { size, channels } = experiment.input;
-  return buildNetwork(experiment.network.name, [channels, size, size], outputsOf(experiment));
-}
 
 /**
  * Exports the parameters that a run's test was made with: its last ones.

@@ -3,7 +3,7 @@
  * the one before it, tensor by tensor as they are asked for, and writes the former. Of a pickle only tensors are taken;
  * any global that is not part of one is refused, and nothing in the file is ever executed.
  *
- * Nothing of the product calls it yet: it is for starting from weights and for exporting trained ones.
+ * `start.ts` reads starting weights with it, and `export.ts` writes trained ones.
  * (Formats: torch/serialization.py and torch/_utils.py of https://github.com/pytorch/pytorch.)
  */
 import * as fs from 'node:fs';
