@@ -8,6 +8,7 @@ import * as os from 'node:os';
 import { Message, message, UserError } from './messages';
 import type { NetworkName } from './networks/catalog';
 import {
+  DatasetReport,
   Estimate,
   FromTrainer,
   Machine,
@@ -29,6 +30,8 @@ export interface TrainerListener {
   onSpeed?(speed: NetworkSpeed): void;
   onUnmeasured?(network: NetworkName, reason: Message): void;
   onEstimate?(estimate: Estimate): void;
+  /** What a dataset is, when that was asked. */
+  onDataset?(report: DatasetReport): void;
   /** A line of the trainer's standard output or error. */
   onLog?(line: string): void;
 }
@@ -233,6 +236,9 @@ class TrainerProcess implements Trainer {
         break;
       case 'estimate':
         this.listener.onEstimate?.(fromTrainer.estimate);
+        break;
+      case 'dataset':
+        this.listener.onDataset?.(fromTrainer.report);
         break;
       case 'ended':
         this.verdict = fromTrainer.end;

@@ -8,6 +8,7 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   datasetNames,
+  datasetTitles,
   nearest,
   Overrides,
   Preset,
@@ -20,14 +21,13 @@ import { longRun, roughDuration } from '../estimates';
 import { findExperiment, loadExperiments } from '../experimentFiles';
 import { bundleOf, Message, message, UserError } from '../messages';
 import { networkNames, networks } from '../networks/catalog';
-import { engineNames, EngineRequest, EstimateRequest, NetworkSpeed, TrainerTask } from '../protocol';
+import { DatasetReport, engineNames, EngineRequest, EstimateRequest, NetworkSpeed, TrainerTask } from '../protocol';
 import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../runs';
 import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
-import { verifyDataset } from './data/open';
 import { comparisonTable } from './comparisonTable';
 import { probeAll } from './engines/choose';
 import { notesNetworks } from './measure';
-import { complain, JsonDisplay, PersonDisplay, say, sentence, StatusLine, t } from './terminal';
+import { complain, dataLine, JsonDisplay, PersonDisplay, say, sentence, StatusLine, t } from './terminal';
 import { exportFormats, exportRun } from './weights/export';
 
 /** The exit statuses of the contract. */
@@ -106,9 +106,9 @@ const commands = {
     run: engines,
   },
   data: {
-    arguments: `<${datasetNames.join('|')}> [--data DIR]`,
+    arguments: `<${datasetNames.join('|')}> [--data DIR] [--json]`,
     about: message('usageData'),
-    options: ['data', 'lang'],
+    options: ['data', 'lang', 'json'],
     run: data,
   },
 } satisfies Record<
@@ -252,12 +252,7 @@ async function engines(args: string[], values: Values): Promise<number> {
     const engine = provider.name;
     if (!availability.usable) {
       if (values.json) say(JSON.stringify({ engine, ...availability }));
-      else {
-        const { reason, action } = availability;
-        say(
-          t(message('engineUnusableLine', { engine, reason: [reason, ...(action ? [action] : [])].map(t).join(' ') })),
-        );
-      }
+      else say(t(message('engineUnusableLine', { engine, reason: t(availability.reason) })));
       continue;
     }
     const device = { ...availability.device, threads: threads ?? availability.device.threads };
@@ -306,7 +301,7 @@ function speedLine({ shape, imagesPerSecond, exact }: NetworkSpeed): string {
 }
 
 /**
- * Has a trainer measure or estimate at low priority, with what it is doing on the last line of a terminal. A signal stops
+ * Has a trainer measure, estimate or see to a dataset at low priority, with what it is doing on the last line of a terminal. A signal stops
  * it: the result is then 'stopped'.
  */
 async function survey(
@@ -327,6 +322,7 @@ async function survey(
     {
       onMachine: listener.onMachine,
       onEstimate: listener.onEstimate,
+      onDataset: listener.onDataset,
       onSpeed: between(listener.onSpeed),
       onUnmeasured: between(listener.onUnmeasured),
       onProgress: (what) => status.show(words(what)),
@@ -343,10 +339,30 @@ async function survey(
 async function data([name, ...more]: string[], values: Values): Promise<number> {
   if (name === undefined) throw new UsageError(message('missingArgument', { command: 'data', argument: '<dataset>' }));
   if (more.length) throw new UsageError(message('tooManyArguments', { command: 'data', argument: more[0]! }));
-  const known = datasetNames.find((d) => d === name);
-  if (!known) throw new UsageError(message('datasetUnknown', { name, known: datasetNames.join(', ') }));
-  say(t(await verifyDataset(known, values.data)));
+  const dataset = datasetNames.find((d) => d === name);
+  if (!dataset) throw new UsageError(message('datasetUnknown', { name, known: datasetNames.join(', ') }));
+  const dataFolder = values.data === undefined ? undefined : path.resolve(values.data);
+  let report: DatasetReport | undefined;
+  const end = await survey(
+    { type: 'dataset', request: { dataset, verify: true, dataFolder, searchFolders: [process.cwd()] } },
+    { onDataset: (told) => (report = told) },
+  );
+  if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
+  if (end.kind === 'stopped' || !report) return Exit.stopped;
+  if (values.json) say(JSON.stringify(report));
+  else sayDataset(report);
   return Exit.ok;
+}
+
+function sayDataset({ dataset, provenance, folder, classes, parts, leftOut }: DatasetReport): void {
+  const count = classes.reduce((n, c) => n + c.count, 0);
+  const figures = { dataset: datasetTitles[dataset], classes: classes.length, folder: folder ?? '–' };
+  const names = classes.map((c) => `${c.name} ${c.count}`).join(', ');
+  const { train, test } = parts;
+  if (train !== undefined && test !== undefined) say(t(message('datasetVerified', { ...figures, train, test })));
+  else say(t(message('picturesVerified', { ...figures, count, names, left: leftOut.count })));
+  for (const reason of leftOut.reasons) complain(t(message('warningLine', { text: t(reason) })));
+  say(dataLine(provenance));
 }
 
 function wholeNumber(option: string, text: string, least: number): number {
