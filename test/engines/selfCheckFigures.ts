@@ -4,7 +4,7 @@
  * stored ones to these.
  */
 import { elements } from '../../src/networks/network';
-import type { SelfCheckFigures } from '../../src/trainer/engines/selfCheck';
+import type { SelfCheckFigures, UpdateFigures } from '../../src/trainer/engines/selfCheck';
 import {
   fingerprint,
   fingerprintDirection,
@@ -23,7 +23,7 @@ export interface ComputedFigures {
 
 export function selfCheckFigures(of: SelfCheckCase): ComputedFigures {
   const { network, options, parameters, buffers, batch, updates } = of;
-  const { loss, logits, kinkDistance } = forward(of, parameters, buffers, 0);
+  const first = forward(of, parameters, buffers, 0);
   const evaluation = of.evaluated && referenceForward(network, parameters, buffers, batch, { loss: options.loss });
   const gradients = Object.fromEntries(
     network.parameters.map(({ name, shape }, tensor) => {
@@ -31,18 +31,22 @@ export function selfCheckFigures(of: SelfCheckCase): ComputedFigures {
       return [name, Array.from({ length: projections }, (_, k) => along(k))];
     }),
   );
+  const trained = updates > 0 ? train(of) : undefined;
+  const statistics = trained?.buffers ?? first.buffers;
   const figures: SelfCheckFigures = {
-    loss,
-    logits: [...logits],
+    loss: first.loss,
+    logits: [...first.logits],
     ...(evaluation ? { evaluationLogits: [...evaluation.logits] } : {}),
     gradients,
+    correct: correctOf(first.logits, batch.labels, network.outputs),
+    deadShare: deadShares(of, first.outputs),
+    logitStd: std(first.logits),
+    buffers: Object.fromEntries(
+      network.buffers.map(({ name }, tensor) => [name, fingerprint(statistics.get(name)!, tensor)]),
+    ),
+    ...(trained ? { updates: trained.figures } : {}),
   };
-  if (updates === 0) return { figures, kinkDistance };
-  const trained = train(of);
-  return {
-    figures: { ...figures, updates: trained.figures },
-    kinkDistance: Math.min(kinkDistance, trained.kinkDistance),
-  };
+  return { figures, kinkDistance: Math.min(first.kinkDistance, trained?.kinkDistance ?? Infinity) };
 }
 
 function forward(of: SelfCheckCase, parameters: ReferenceTensors, buffers: ReferenceTensors, step: number) {
@@ -71,10 +75,7 @@ function slope(of: SelfCheckCase, name: string, direction: Float32Array): number
 }
 
 /** Adam (Kingma & Ba 2014, algorithm 1, and ε̂ at the end of section 2) with gradients by finite differences. */
-function train(of: SelfCheckCase): {
-  figures: NonNullable<SelfCheckFigures['updates']>;
-  kinkDistance: number;
-} {
+function train(of: SelfCheckCase): { figures: UpdateFigures; buffers: ReferenceTensors; kinkDistance: number } {
   const { network, options, batch } = of;
   const { beta1, beta2, eps, epsilonHat } = options.optimizer;
   let buffers: ReferenceTensors = of.buffers;
@@ -84,18 +85,12 @@ function train(of: SelfCheckCase): {
   );
   const losses: number[] = [];
   let kinkDistance = Infinity;
-  let first: Pick<NonNullable<SelfCheckFigures['updates']>, 'correct' | 'deadShare' | 'logitStd'> | undefined;
   const gradientNorm: number[] = [];
   const updateRatio: number[] = [];
   for (let step = 0; step < of.updates; step++) {
     const result = forward(of, parameters, buffers, step);
     losses.push(result.loss);
     kinkDistance = Math.min(kinkDistance, result.kinkDistance);
-    first ??= {
-      correct: correctOf(result.logits, batch.labels, network.outputs),
-      deadShare: deadShares(of, result.outputs),
-      logitStd: std(result.logits),
-    };
     const mode = modeOf(options.loss, options.seed, step);
     const gradients = finiteDifferences(network, parameters, buffers, batch, mode);
     buffers = result.buffers;
@@ -127,20 +122,7 @@ function train(of: SelfCheckCase): {
       ),
     ] as const;
   });
-  const statistics = network.buffers.map(
-    ({ name }, tensor) => [name, fingerprint(buffers.get(name)!, tensor)] as const,
-  );
-  return {
-    figures: {
-      losses,
-      ...first!,
-      gradientNorm,
-      updateRatio,
-      moved: Object.fromEntries(moved),
-      buffers: Object.fromEntries(statistics),
-    },
-    kinkDistance,
-  };
+  return { figures: { losses, gradientNorm, updateRatio, moved: Object.fromEntries(moved) }, buffers, kinkDistance };
 }
 
 const norm = (values: ArrayLike<number>): number =>

@@ -28,20 +28,12 @@ process.once('exit', () => fs.rmSync(cache, { recursive: true, force: true }));
 /**
  * Runs the terminal program to its end.
  * @param onEvent called for each event of --json, with a function that sends a signal
- * @param onText called for each piece of standard output, with the same; onStart once the process is there
+ * @param onText called for each piece of standard output, with the same
  */
 export function convlab(
   args: readonly string[],
   onEvent?: (event: RunEvent, kill: (signal: NodeJS.Signals) => void) => void,
-  {
-    onText,
-    onStart,
-    env: extra,
-  }: {
-    onText?: (text: string, kill: () => void) => void;
-    onStart?: (kill: (signal: NodeJS.Signals) => void) => void;
-    env?: Record<string, string>;
-  } = {},
+  { onText, env: extra }: { onText?: (text: string, kill: () => void) => void; env?: Record<string, string> } = {},
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, LANG: 'C', LC_ALL: 'C', CONVLAB_CACHE: cache, ...extra };
@@ -49,7 +41,6 @@ export function convlab(
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    onStart?.((signal) => child.kill(signal));
     let out = '';
     let error = '';
     let rest = '';

@@ -9,7 +9,6 @@ import * as path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { ResolvedExperiment } from '../../experiment';
 import { message, UserError } from '../../messages';
-import type { DataProvenance } from '../../protocol';
 import { permutation, Purpose, streamKey } from '../../random';
 import { Dataset, normalizations, Part } from './dataset';
 import { Raster, resizeAxis } from './raster';
@@ -170,16 +169,6 @@ function placement({ size, channels, fit, normalize, antialias }: ResolvedExperi
   };
 }
 
-/** What its digits are called. */
-export const mnistClasses = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
-
-/** Which copy of MNIST this is. */
-export const mnistProvenance = ({ folder }: MnistFiles): DataProvenance => ({
-  title,
-  source: folder,
-  terms: message('termsMnist'),
-});
-
 /** A share or a number of `available` examples. */
 const amount = (part: number, available: number): number => (part <= 1 ? Math.floor(part * available) : part);
 
@@ -207,9 +196,9 @@ export function mnistDataset(data: MnistFiles, experiment: ResolvedExperiment): 
   const place = placement(experiment.input);
   const elements = experiment.input.channels * experiment.input.size ** 2;
   return {
-    classNames: mnistClasses,
+    classNames: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
     counts,
-    provenance: mnistProvenance(data),
+    provenance: { title, source: data.folder, terms: message('termsMnist') },
     warnings: [],
     read(part, indices, _epoch, images, labels) {
       const bytes = part === 'test' ? data.testImages : data.trainImages;

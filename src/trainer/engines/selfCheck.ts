@@ -17,25 +17,26 @@ export interface SelfCheckFigures {
   /** In evaluation mode, where it is compared. */
   readonly evaluationLogits?: readonly number[];
   readonly gradients: Fingerprints;
-  /** Where updates are made. */
+  /** Of the first step; see StepResult. */
+  readonly correct: number;
+  readonly deadShare: readonly number[];
+  readonly logitStd: number;
+  /** Running statistics after the last step; there is one at least. */
+  readonly buffers: Fingerprints;
   readonly updates?: UpdateFigures;
 }
 
 type Fingerprints = Readonly<Record<string, readonly number[]>>;
 
+/** Where the parameters' updates are compared. */
 export interface UpdateFigures {
   /** Before each update. */
   readonly losses: readonly number[];
-  /** These are the first step's; see StepResult. */
-  readonly correct: number;
+  /** Of the first step, in the order of the parameters. */
   readonly gradientNorm: readonly number[];
   readonly updateRatio: readonly number[];
-  readonly deadShare: readonly number[];
-  readonly logitStd: number;
   /** What all updates together changed. */
   readonly moved: Fingerprints;
-  /** Running statistics after the last update. */
-  readonly buffers: Fingerprints;
 }
 
 /**
@@ -118,37 +119,41 @@ async function* comparisons(model: Model, of: SelfCheckCase): AsyncGenerator<Com
     const { logits: evaluated } = await model.evaluate(batch);
     yield { figure: 'eval().logits', actual: evaluated, expected: figures.evaluationLogits };
   }
-  if (figures.updates) yield* updateComparisons(model, of, figures.updates, floor);
+  yield* stepComparisons(model, of, figures, floor);
 }
 
-async function* updateComparisons(
+async function* stepComparisons(
   model: Model,
   { network, batch, parameters }: SelfCheckCase,
-  expected: UpdateFigures,
+  { loss: firstLoss, correct, deadShare, logitStd, buffers, updates }: SelfCheckFigures,
   floor: number,
 ): AsyncGenerator<Comparison> {
   const optimizer = 'Adam';
-  for (const [step, loss] of expected.losses.entries()) {
+  for (const [step, loss] of (updates?.losses ?? [firstLoss]).entries()) {
     const result = await model.trainStep(batch, { ...firstStep, step }, learningRate);
-    const layer = step === 0 ? undefined : optimizer;
-    yield { layer, figure: 'loss', actual: [result.loss], expected: [loss] };
-    if (step > 0) continue;
-    const { gradientNorm, updateRatio, deadShare, logitStd } = result.diagnostics;
-    yield { figure: 'correct', actual: [result.correct], expected: [expected.correct], floor: 1 };
-    yield { figure: 'logits.std()', actual: [logitStd], expected: [expected.logitStd] };
-    yield { figure: 'dead ReLUs', actual: deadShare, expected: expected.deadShare, floor: 1 };
-    yield { figure: 'grad.norm()', actual: gradientNorm, expected: expected.gradientNorm, floor };
-    yield { layer: optimizer, figure: 'update ratio', actual: updateRatio, expected: expected.updateRatio };
+    if (step > 0) {
+      yield { layer: optimizer, figure: 'loss', actual: [result.loss], expected: [loss] };
+      continue;
+    }
+    const figures = result.diagnostics;
+    yield { figure: 'loss', actual: [result.loss], expected: [loss] };
+    yield { figure: 'correct', actual: [result.correct], expected: [correct], floor: 1 };
+    yield { figure: 'logits.std()', actual: [figures.logitStd], expected: [logitStd] };
+    yield { figure: 'dead ReLUs', actual: figures.deadShare, expected: deadShare, floor: 1 };
+    if (!updates) continue;
+    yield { figure: 'grad.norm()', actual: figures.gradientNorm, expected: updates.gradientNorm, floor };
+    yield { layer: optimizer, figure: 'update ratio', actual: figures.updateRatio, expected: updates.updateRatio };
   }
   const after = await model.save();
+  for (const [tensor, { name }] of network.buffers.entries()) {
+    const actual = fingerprint(after.buffers.get(name)!, tensor);
+    yield { figure: name, actual, expected: buffers[name]! };
+  }
+  if (!updates) return;
   for (const [tensor, { name }] of network.parameters.entries()) {
     const start = parameters.get(name)!;
     const moved = Float64Array.from(after.parameters.get(name)!, (value, i) => value - start[i]!);
-    yield { layer: optimizer, figure: name, actual: fingerprint(moved, tensor), expected: expected.moved[name]! };
-  }
-  for (const [tensor, { name }] of network.buffers.entries()) {
-    const actual = fingerprint(after.buffers.get(name)!, tensor);
-    yield { figure: name, actual, expected: expected.buffers[name]! };
+    yield { layer: optimizer, figure: name, actual: fingerprint(moved, tensor), expected: updates.moved[name]! };
   }
 }
 

@@ -17,7 +17,7 @@ export interface SelfCheckCase {
   readonly batch: Batch;
   /** Whether evaluation is compared: forward in a batch of the engine's own size, which large images make slow. */
   readonly evaluated: boolean;
-  /** Number of updates whose results are compared, with running statistics and diagnostics. */
+  /** Number of updates whose results are compared. */
   readonly updates: number;
 }
 
@@ -182,10 +182,13 @@ export function selfCheckCases(): SelfCheckCase[] {
     { seed: 137 },
   );
 
-  // Engines have other algorithms for wide convolutions and for images that are large once unfolded.
+  // Engines have other algorithms for wide convolutions and for images that are large once unfolded, and for convolutions
+  // that a ReLU follows.
+  const bothWays = (net: NetworkBuilder, x: number, of: { kernel: number; stride: number; padding?: number }) =>
+    net.add('add', net.relu('relu', net.conv('conv1', x, 2, of)), net.conv('conv2', x, 2, of));
   add(
     'Conv2d(64, 68, kernel_size=3, padding=1)',
-    [2, 6, 5],
+    [2, 4, 8],
     (net, x) => {
       x = net.relu('relu1', net.conv('conv1', first(net, x, 64), 68, { kernel: 3, padding: 1 }));
       x = net.conv('conv2', x, 64, { kernel: 3, padding: 1, bias: false });
@@ -200,9 +203,21 @@ export function selfCheckCases(): SelfCheckCase[] {
     { size: 2, bias: 4 },
   );
   add(
+    'Conv2d(32, 2, kernel_size=5, padding=2) of 26×26',
+    [2, 26, 26],
+    (net, x) => net.relu('relu', net.conv('conv', first(net, x, 32), 2, { kernel: 5, padding: 2 })),
+    { size: 8, bias: 4, evaluated: false },
+  );
+  add(
+    'Conv2d(32, 2, kernel_size=5, stride=2) of 55×55',
+    [2, 55, 55],
+    (net, x) => bothWays(net, first(net, x, 32), { kernel: 5, stride: 2 }),
+    { size: 8, bias: 4, evaluated: false },
+  );
+  add(
     'Conv2d(16, 2, kernel_size=7, stride=2, padding=3) of 74×73',
     [2, 74, 73],
-    (net, x) => net.relu('relu', net.conv('conv', first(net, x, 16), 2, { kernel: 7, stride: 2, padding: 3 })),
+    (net, x) => bothWays(net, first(net, x, 16), { kernel: 7, stride: 2, padding: 3 }),
     { size: 8, bias: 4, evaluated: false },
   );
   return cases;
