@@ -8,7 +8,7 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What stays outside the bundles: the editor's own module, and packages with native code. */
-const external = ['vscode', 'onnxruntime-node', 'sharp', '@tensorflow/*'];
+const external = ['vscode', 'onnxruntime-node', 'sharp', '@tensorflow/*', 'webgpu'];
 const node = {
   platform: 'node',
   format: 'cjs',
@@ -22,6 +22,15 @@ const bundles = {
   'trainer.js': { ...node, entryPoints: ['src/trainer/main.ts'] },
   'pictures.js': { ...node, entryPoints: ['src/trainer/data/worker.ts'] },
   'cli.js': { ...node, entryPoints: ['src/trainer/cli.ts'], banner: { js: '#!/usr/bin/env node' } },
+  // In one piece, because Node would take tfjs-core's CommonJS file, which has no gradients.
+  'tfjsWebgpu.js': {
+    ...node,
+    define: {},
+    entryPoints: ['src/trainer/engines/tfjs/webgpuLibrary.ts'],
+    mainFields: ['module', 'main'],
+    // Named by tfjs-core for versions of Node without fetch.
+    external: ['node-fetch'],
+  },
   // An `import` of a style sheet in a page makes its own .css beside it.
   'panel.js': { ...page, entryPoints: ['src/webview/panel.ts'] },
   'comparison.js': { ...page, entryPoints: ['src/webview/comparison.ts'] },

@@ -16,7 +16,7 @@ await esbuild.build({
   bundle: true,
   platform: 'node',
   target: 'node20',
-  external: ['onnxruntime-node', '@tensorflow/*'],
+  external: ['onnxruntime-node', '@tensorflow/*', 'webgpu'],
   logLevel: 'warning',
 });
 process.exit(spawnSync(process.execPath, [outfile, ...rest], { stdio: 'inherit' }).status ?? 1);

@@ -1,8 +1,8 @@
 /**
  * `npm run package [-- --target PLATFORM] [-- --out FILE]`: makes the .vsix for one platform (by default this one). It
  * gathers everything in a folder of its own, so that it neither depends on what lies in dist/ nor disturbs it: minified
- * bundles, MNIST as gzip files, and ONNX Runtime and sharp with the native code of that platform alone (all of ONNX
- * Runtime's together are 300 MB).
+ * bundles, MNIST as gzip files, and ONNX Runtime, Dawn and sharp with the native code of that platform alone (all of ONNX
+ * Runtime's and Dawn's together is 430 MB).
  */
 import { createVSIX, listFiles } from '@vscode/vsce';
 import { execFileSync } from 'node:child_process';
@@ -62,7 +62,10 @@ for (const name of fs.readdirSync(mnist)) {
 
 // Beside the trainer, where its `require` looks first; vsce leaves out a node_modules at the top.
 const javascript = (file) => !path.extname(file) || /\.(c?js|json)$/.test(file) || fs.statSync(file).isDirectory();
+// macOS has one build of Dawn for both of its processors.
+const dawn = `dist/${target.startsWith('darwin') ? 'darwin-universal' : target}`;
 const runtime = {
+  ...(fs.existsSync(path.join(modules, 'webgpu', dawn)) ? { webgpu: ['package.json', 'index.js', dawn] } : {}),
   'onnxruntime-node': ['package.json', 'dist', `bin/napi-v6/${target.replace('-', '/')}`],
   'onnxruntime-common': ['package.json', 'dist/cjs'],
   sharp: ['package.json', 'dist'],
@@ -72,7 +75,7 @@ const runtime = {
 };
 for (const [name, parts] of Object.entries(runtime)) {
   for (const part of parts) {
-    const native = part.startsWith('bin/');
+    const native = part.startsWith('bin/') || part === dawn;
     // macOS gets its library twice, as its versioned name and as the one that the binding loads.
     copy(path.join(modules, name, part), path.join('dist/node_modules', name, part), (file) =>
       native ? !/\.\d+\.\d+\.\d+\.dylib$/.test(file) : javascript(file),

@@ -3,10 +3,10 @@
  * curves to lay over one another. The terminal's `compare` and the comparison panel are both drawn from it.
  */
 import { median } from './estimates';
-import { datasetTitles, outputsOf, ResolvedExperiment } from './experiment';
+import { datasetTitles, networkOf, ResolvedExperiment } from './experiment';
 import type { History, RunState } from './history';
 import { Message, message } from './messages';
-import { buildNetwork, NetworkName, networkNames, networks } from './networks/catalog';
+import { NetworkName, networkNames, networks } from './networks/catalog';
 import { Network, parameterCount } from './networks/network';
 import type { EngineName } from './protocol';
 
@@ -65,7 +65,7 @@ export function compared(
 ): ComparedRun {
   const { name } = experiment.network;
   const { size, channels } = experiment.input;
-  const network = buildNetwork(name, [channels, size, size], outputsOf(experiment));
+  const network = networkOf(experiment);
   const { finished, epochs } = history;
   const newest = epochs[epochs.length - 1];
   const accuracy = finished

@@ -4,7 +4,8 @@
  */
 import * as z from 'zod';
 import { english, Message, message, UserError } from './messages';
-import { networkNames, networks } from './networks/catalog';
+import { buildNetwork, networkNames, networks } from './networks/catalog';
+import type { Network } from './networks/network';
 
 // zod would otherwise try out whether code may be made at run time, which an editor logs as an error of the extension.
 z.config({ jitless: true });
@@ -27,9 +28,41 @@ export type DatasetName = (typeof datasetNames)[number];
 
 const jitter = z.number().min(0).max(1);
 
+const id = z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, { error: 'expected lower-case words joined by hyphens' });
+/** Which of a run's parameters: those after its last epoch, which its test was made with, or after its best one. */
+const epoch = z.enum(['last', 'best']).optional().describe('After which epoch of that run; default: last.');
+const weightsForms = [
+  z.enum(['scratch', 'imagenet']),
+  z.strictObject({
+    experiment: id.describe('The newest finished run of this experiment in the same runs folder.'),
+    epoch,
+  }),
+  z.strictObject({
+    // A name inside the runs folder: never a path out of it.
+    run: z.string().regex(/^[^/\\\0]*[^/\\\0.][^/\\\0]*$/, { error: 'expected the name of a run’s folder' }),
+    epoch,
+  }),
+] as const;
+const weightsError =
+  'expected "scratch", "imagenet", {"experiment": id} or {"run": name}, the latter two with "epoch": "last" or "best"';
+
 const networkSchema = z.strictObject({
   name: z.enum(networkNames).describe('Architecture, as torchvision builds it.'),
-  weights: z.enum(['scratch', 'imagenet']).default('scratch').describe('Where the weights start.'),
+  weights: z
+    .union(weightsForms, { error: weightsError })
+    .default('scratch')
+    .describe(
+      'Where the weights start: drawn from the seed, torchvision’s pretrained ones, or those of a finished run. A last layer of another size is always new.',
+    ),
+  freeze: z
+    .literal('features')
+    .optional()
+    .describe('features: only the linear layers at the end are trained; what lies before them stays as it started.'),
+});
+
+/** A file of weights is named by the user, on the command line or in a setting, and never by an experiment file. */
+const resolvedNetworkSchema = networkSchema.extend({
+  weights: z.union([...weightsForms, z.strictObject({ file: z.string().min(1) })], { error: weightsError }),
 });
 
 const inputSchema = z.strictObject({
@@ -127,11 +160,25 @@ const settingsShape = {
     .describe('At most this many training examples; validation and test shrink in proportion.'),
 };
 
-/** A preset, or `--set`: any of the settings, each of them in part. */
+/** Any of an object's settings. Without defaults, which would undo what the experiment itself says. */
+function inPart({ shape }: z.ZodObject): z.ZodObject {
+  const entries = Object.entries(shape as Record<string, z.ZodType>);
+  return z.strictObject(
+    Object.fromEntries(
+      entries.map(([key, type]) => [
+        key,
+        (type instanceof z.ZodDefault ? (type.unwrap() as z.ZodType) : type).optional(),
+      ]),
+    ),
+  );
+}
+
+/** A preset: any of the settings, each of them in part. */
 const overridesSchema = z
   .strictObject({
-    input: inputSchema.partial(),
-    optimizer: optimizerSchema.partial(),
+    network: inPart(networkSchema.omit({ name: true })),
+    input: inPart(inputSchema),
+    optimizer: inPart(optimizerSchema),
     batchSize: settingsShape.batchSize,
     microBatch: positiveInt,
     epochs: settingsShape.epochs,
@@ -142,7 +189,7 @@ const overridesSchema = z
 
 export const experimentSchema = z.strictObject({
   $schema: z.string().optional(),
-  id: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, { error: 'expected lower-case words joined by hyphens' }),
+  id,
   title: z.string().min(1),
   chapter: z.string().default('').describe('Chapter of the course notes.'),
   question: z.string().default('').describe('What the experiment is to find out, in one sentence.'),
@@ -162,6 +209,7 @@ export const presetNames: readonly Preset[] = ['course', 'quick'];
 /** An experiment with its preset and overrides applied: all that a trainer needs to know. Stored in run.json. */
 const resolvedSchema = z.strictObject({
   ...experimentSchema.omit({ presets: true, $schema: true }).shape,
+  network: resolvedNetworkSchema,
   preset: z.enum(['course', 'quick']),
   loss: z.enum(['cross_entropy', 'bce_with_logits']),
 });
@@ -222,19 +270,33 @@ export function resolveExperiment(
   const parsed = resolvedSchema.safeParse(merged);
   if (!parsed.success) throw invalid(source, parsed.error, merged);
   const resolved = parsed.data;
+  const refuse = (path: string, problem: string): never => {
+    const problems = english(message('experimentProblem', { path, problem }));
+    throw new UserError(message('experimentInvalid', { file: source, problems }));
+  };
+  const { network, input } = resolved;
+  if (network.weights === 'imagenet') {
+    const pretrained = networkNames.filter((name) => 'imagenet' in networks[name]);
+    if (!pretrained.includes(network.name)) {
+      refuse('network.weights', english(message('imagenetNone', { networks: pretrained.join(', ') })));
+    }
+    if (input.channels !== 3) refuse('input.channels', english(message('imagenetColour')));
+  }
+  if (network.freeze && network.weights === 'scratch') refuse('network.freeze', english(message('freezeScratch')));
   try {
-    const { name } = resolved.network;
-    networks[name].build([resolved.input.channels, resolved.input.size, resolved.input.size], outputsOf(resolved));
+    networkOf(resolved);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new UserError(
-      message('experimentInvalid', {
-        file: source,
-        problems: english(message('experimentProblem', { path: 'input.size', problem: error.message })),
-      }),
-    );
+    refuse('input.size', error.message);
   }
   return resolved;
+}
+
+/** The network that an experiment trains. @throws RangeError when the input is too small for it */
+export function networkOf(experiment: Pick<ResolvedExperiment, 'network' | 'input' | 'loss' | 'dataset'>): Network {
+  const { name } = experiment.network;
+  const { size, channels } = experiment.input;
+  return buildNetwork(name, [channels, size, size], outputsOf(experiment));
 }
 
 /** Checks a resolved experiment that comes from a file (run.json) or another process. @throws UserError */
@@ -254,7 +316,8 @@ function merge(base: unknown, over: unknown): unknown {
     typeof v === 'object' && v !== null && !Array.isArray(v);
   if (!isObject(base) || !isObject(over)) return over === undefined ? base : over;
   const out: Record<string, unknown> = { ...base };
-  for (const [key, value] of Object.entries(over)) out[key] = merge(base[key], value);
+  // Another start is another form, not more of the same one.
+  for (const [key, value] of Object.entries(over)) out[key] = key === 'weights' ? value : merge(base[key], value);
   return out;
 }
 

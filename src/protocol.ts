@@ -3,7 +3,7 @@
  * `--json`), the messages between the trainer and whoever started it, and those between the extension host and a panel.
  * Both channels begin with a version; a reader that meets another version says so instead of guessing.
  */
-import type { ResolvedExperiment } from './experiment';
+import type { DatasetName, ResolvedExperiment } from './experiment';
 import type { ComparedRun } from './comparison';
 import type { Message } from './messages';
 import type { RunState } from './history';
@@ -219,11 +219,33 @@ export interface Estimate {
   readonly basis?: 'run' | 'speed';
 }
 
+/** Tell of a dataset; with `verify`, fetch it where it is missing and look at every file. */
+export interface DatasetRequest extends DataPlaces {
+  readonly dataset: DatasetName;
+  readonly verify: boolean;
+}
+
+export interface DatasetReport {
+  readonly dataset: DatasetName;
+  readonly provenance: DataProvenance;
+  /** Where it lies; absent while it has not been fetched. */
+  readonly folder?: string;
+  /** Pictures that can be used, as far as is known. */
+  readonly classes: readonly { readonly name: string; readonly count: number }[];
+  /** Of these, how many the source itself puts in each part; the others are divided by each run. */
+  readonly parts: { readonly train?: number; readonly validation?: number; readonly test?: number };
+  /** Files that cannot be used: how many, and a sentence for each reason. */
+  readonly leftOut: { readonly count: number; readonly reasons: readonly Message[] };
+  /** Whether every file was read; else only names and first bytes were looked at. */
+  readonly verified: boolean;
+}
+
 /** What a trainer process is started for. */
 export type TrainerTask =
   | { readonly type: 'train'; readonly request: TrainRequest }
   | { readonly type: 'measure'; readonly request: MeasureRequest }
-  | { readonly type: 'estimate'; readonly request: EstimateRequest };
+  | { readonly type: 'estimate'; readonly request: EstimateRequest }
+  | { readonly type: 'dataset'; readonly request: DatasetRequest };
 
 export type ToTrainer =
   | (TrainerTask & { readonly protocol: number })
@@ -244,6 +266,7 @@ export type FromTrainer =
   /** A network whose speed could not be measured. */
   | { readonly type: 'unmeasured'; readonly network: NetworkName; readonly reason: Message }
   | { readonly type: 'estimate'; readonly estimate: Estimate }
+  | { readonly type: 'dataset'; readonly report: DatasetReport }
   /** How measuring or estimating ended; a run ends with an event. */
   | {
       readonly type: 'ended';

@@ -2,12 +2,13 @@
  * Starts a trainer in a child process to train, measure or estimate, passes its messages on, and stops it. The extension
  * host and the terminal use the same client, so a run behaves the same in both.
  */
-import { ChildProcess, fork } from 'node:child_process';
+import { ChildProcess, execFile, fork } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import { Message, message, UserError } from './messages';
 import type { NetworkName } from './networks/catalog';
 import {
+  DatasetReport,
   Estimate,
   FromTrainer,
   Machine,
@@ -29,6 +30,8 @@ export interface TrainerListener {
   onSpeed?(speed: NetworkSpeed): void;
   onUnmeasured?(network: NetworkName, reason: Message): void;
   onEstimate?(estimate: Estimate): void;
+  /** What a dataset is, when that was asked. */
+  onDataset?(report: DatasetReport): void;
   /** A line of the trainer's standard output or error. */
   onLog?(line: string): void;
 }
@@ -234,6 +237,9 @@ class TrainerProcess implements Trainer {
       case 'estimate':
         this.listener.onEstimate?.(fromTrainer.estimate);
         break;
+      case 'dataset':
+        this.listener.onDataset?.(fromTrainer.report);
+        break;
       case 'ended':
         this.verdict = fromTrainer.end;
         break;
@@ -275,6 +281,34 @@ class TrainerProcess implements Trainer {
     });
     stream.on('end', () => emit(rest));
   }
+}
+
+/** What `convlab export` is asked for. Paths are absolute. */
+export interface ExportRequest {
+  readonly run: string;
+  readonly format: 'onnx' | 'pth';
+  readonly out: string;
+}
+
+/**
+ * Writes the trained network of a run to a file, by the terminal's `convlab export` in a process of its own.
+ * @param script the bundled terminal, dist/cli.js
+ * @throws UserError that says why there is no file
+ */
+export function exportInProcess({ run, format, out }: ExportRequest, script: string): Promise<void> {
+  const args = [script, 'export', run, '--format', format, '--out', out, '--json'];
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, args, { env: trainerEnvironment() }, (error, stdout, stderr) => {
+      if (!error) return resolve();
+      try {
+        const end = JSON.parse(stdout.trim()) as { message: Message; advice?: Message };
+        reject(new UserError(end.message, end.advice));
+      } catch {
+        const how = stderr.trim().split('\n').at(-1) || (error.signal ?? `exit status ${error.code}`);
+        reject(new UserError(message('exportCrashed', { how })));
+      }
+    });
+  });
 }
 
 /** The sentence for a trainer that did not end well, as an error. */

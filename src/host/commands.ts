@@ -16,6 +16,7 @@ import type { LiveRuns } from './liveRuns';
 import { dateTime, t, translate } from './localize';
 import type { Log } from './log';
 import type { Panels } from './panels';
+import { exportNetwork, reveal } from './exporting';
 import { pickExperiment, pickPreset, pickRun, pickTraining } from './picks';
 import { Run } from './run';
 import { resumable, RunLine, RunList } from './runList';
@@ -27,7 +28,10 @@ const trainPrefix = 'convlab.train.';
 export class Commands implements vscode.Disposable {
   private readonly registered: vscode.Disposable[];
 
-  /** @param contributed ids of the commands in package.json */
+  /**
+   * @param contributed ids of the commands in package.json
+   * @param terminal the bundled `convlab`, dist/cli.js
+   */
   constructor(
     contributed: readonly string[],
     private readonly experiments: Experiments,
@@ -37,6 +41,7 @@ export class Commands implements vscode.Disposable {
     private readonly comparison: ComparisonPanel,
     private readonly estimator: Estimator,
     private readonly log: Log,
+    private readonly terminal: string,
   ) {
     this.registered = [
       log.command('convlab.train', () => this.trainAny()),
@@ -50,6 +55,7 @@ export class Commands implements vscode.Disposable {
       log.command('convlab.compare', (target) => this.comparison.show(isNode(target, 'run') ? [target.line] : [])),
       log.command('convlab.deleteRun', (target) => this.deleteRun(target)),
       log.command('convlab.revealRun', (target) => this.revealRun(target)),
+      log.command('convlab.exportRun', (target) => this.exportRun(target)),
       log.command('convlab.showLog', () => log.show()),
       log.command('convlab.refresh', () => {
         experiments.refresh();
@@ -170,15 +176,12 @@ export class Commands implements vscode.Disposable {
       if (target instanceof Run) void vscode.window.showInformationMessage(t(message('runWithoutFolder')));
       return;
     }
-    const uri = vscode.Uri.file(folder);
-    const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
-    if (local) return void (await vscode.commands.executeCommand('revealFileInOS', uri));
-    if (vscode.workspace.getWorkspaceFolder(uri)) {
-      return void (await vscode.commands.executeCommand('revealInExplorer', uri));
-    }
-    // The folder is on another machine and outside the workspace: no window can show it, its path can be used there.
-    await vscode.env.clipboard.writeText(folder);
-    void vscode.window.showInformationMessage(t(message('folderCopied', { folder })));
+    await reveal(vscode.Uri.file(folder));
+  }
+
+  private async exportRun(target: unknown): Promise<void> {
+    const line = await this.targetLine(target, 'pickRunToExport', ({ state }) => state === 'finished');
+    if (line) await exportNetwork(line, this.terminal);
   }
 
   private async targetRun(
@@ -193,7 +196,7 @@ export class Commands implements vscode.Disposable {
   /** The run that a command is about: a node of the tree, a folder in one of the runs folders, or the user's choice. */
   private async targetLine(
     target: unknown,
-    question: 'pickRunToOpen' | 'pickRunToResume' | 'pickRunToDelete' | 'pickRunToReveal',
+    question: 'pickRunToOpen' | 'pickRunToResume' | 'pickRunToDelete' | 'pickRunToReveal' | 'pickRunToExport',
     fits: (line: RunLine) => boolean,
   ): Promise<RunLine | undefined> {
     if (isNode(target, 'run')) {

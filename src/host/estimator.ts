@@ -9,7 +9,7 @@ import type { Estimate } from '../protocol';
 import { startTask } from '../trainerClient';
 import type { LiveRuns } from './liveRuns';
 import type { Log } from './log';
-import { dataFolderFor, engineSetting, threadsSetting, workspaceFolders } from './settings';
+import { dataFolderFor, engineSetting, nodeSetting, threadsSetting, workspaceFolders } from './settings';
 
 export class Estimator {
   /**
@@ -47,7 +47,7 @@ export class Estimator {
     let disposed = false;
     const trainer = startTask(
       { type: 'estimate', request },
-      { script: this.script, lowPriority: true, graceMs: 3000 },
+      { script: this.script, execPath: nodeSetting(), lowPriority: true, graceMs: 3000 },
       {
         onEstimate: (estimate) => {
           if (!disposed) onEstimate(estimate);

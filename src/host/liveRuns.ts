@@ -11,7 +11,7 @@ import { lockHolder } from '../runs';
 import type { TrainerEnd } from '../trainerClient';
 import type { Log } from './log';
 import { Run, RunChange } from './run';
-import { dataFolderFor, engineSetting, newRunsFolder, threadsSetting, workspaceFolders } from './settings';
+import { dataFolderFor, engineSetting, newRunsFolder, nodeSetting, threadsSetting, workspaceFolders } from './settings';
 
 export interface RunEnd {
   readonly run: Run;
@@ -121,7 +121,9 @@ export class LiveRuns implements vscode.Disposable {
       if (change.type === 'events') change.events.forEach((event) => this.logEvent(name(), event));
     });
     void run
-      .train(request, { script: this.script, lowPriority: true }, (line) => this.log.info(`${name()}: ${line}`))
+      .train(request, { script: this.script, execPath: nodeSetting(), lowPriority: true }, (line) =>
+        this.log.info(`${name()}: ${line}`),
+      )
       .then((end) => {
         this.log.info(`${name()}: ${end.kind}`);
         if (!this.released) this.ends.fire({ run, end });

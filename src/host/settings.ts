@@ -29,6 +29,9 @@ export const engineSetting = (): EngineRequest => oneOf('engine', ['auto', ...en
 /** CPU threads; undefined for as many as there are physical cores. */
 export const threadsSetting = (): number | undefined => wholeNumber('threads', 1024);
 
+/** The Node.js program that trainers run with; undefined for the one that VS Code brings. */
+export const nodeSetting = (): string | undefined => setting<string>('node')?.trim() || undefined;
+
 /** The settings that shorten runs, as overrides of an experiment. */
 export function overridesFromSettings(): Overrides {
   const overrides: Record<string, number> = {};

@@ -8,17 +8,22 @@ import { vgg16 } from './vgg16';
 
 type Build = (input: readonly [number, number, number], outputs: number) => Network;
 
-/** Every architecture, with its name as it is printed. */
+/** A file of pretrained weights; its name ends in the first eight digits of its SHA-256. */
+export interface Checkpoint {
+  readonly file: string;
+}
+
+/** Every architecture, with its name as it is printed, and torchvision's ImageNet weights (torchvision/models/*.py). */
 export const networks = {
   lenet5: { title: 'LeNet-5', build: lenet5 },
-  alexnet: { title: 'AlexNet', build: alexnet },
-  vgg16: { title: 'VGG-16', build: vgg16 },
-  resnet18: { title: 'ResNet-18', build: resnet18 },
-  resnet50: { title: 'ResNet-50', build: resnet50 },
+  alexnet: { title: 'AlexNet', build: alexnet, imagenet: { file: 'alexnet-owt-7be5be79.pth' } },
+  vgg16: { title: 'VGG-16', build: vgg16, imagenet: { file: 'vgg16-397923af.pth' } },
+  resnet18: { title: 'ResNet-18', build: resnet18, imagenet: { file: 'resnet18-f37072fd.pth' } },
+  resnet50: { title: 'ResNet-50', build: resnet50, imagenet: { file: 'resnet50-0676ba61.pth' } },
   'alexnet-keras': { title: 'AlexNet (Keras)', build: alexnetKeras },
   'vgg16-keras': { title: 'VGG-16 (Keras)', build: vgg16Keras },
   'resnet50-keras': { title: 'ResNet-50 (Keras)', build: resnet50Keras },
-} satisfies Record<string, { title: string; build: Build }>;
+} satisfies Record<string, { title: string; build: Build; imagenet?: Checkpoint }>;
 
 export type NetworkName = keyof typeof networks;
 export const networkNames = Object.keys(networks) as [NetworkName, ...NetworkName[]];

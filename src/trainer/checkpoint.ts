@@ -64,17 +64,44 @@ export function readNewest<Position>(
   runFolder: string,
   network: Network,
 ): { checkpoint?: Checkpoint<Position>; damage: string[] } {
+  return newest<Position>(runFolder, network, true);
+}
+
+function newest<Position>(
+  runFolder: string,
+  network: Network,
+  withMoments: boolean,
+): { checkpoint?: Checkpoint<Position> & { readonly updates: number }; damage: string[] } {
   const damage: string[] = [];
   for (const name of [last, previous]) {
     const file = path.join(runFolder, checkpointsFolder, name);
     if (!fs.existsSync(file)) continue;
     try {
-      return { checkpoint: read<Position>(file, network), damage };
+      return { checkpoint: read<Position>(file, network, withMoments), damage };
     } catch (error) {
       damage.push(error instanceof UserError ? error.message : `${name}: ${(error as Error).message}`);
     }
   }
   return { damage };
+}
+
+/** What a run has trained, without the optimiser's moments. */
+export interface Trained {
+  readonly parameters: Tensors;
+  readonly buffers: Tensors;
+  /** Updates made. */
+  readonly updates: number;
+}
+
+/** The parameters of a run's newest whole checkpoint. @throws UserError where there is none */
+export function readTrained(runFolder: string, network: Network): Trained {
+  const { checkpoint, damage } = newest(runFolder, network, false);
+  if (!checkpoint) {
+    const run = path.basename(runFolder);
+    throw new UserError(message('checkpointMissing', { run, reason: damage.join(' ') || '–' }));
+  }
+  const { parameters, buffers } = checkpoint.state;
+  return { parameters, buffers, updates: checkpoint.updates };
 }
 
 function* tensorsOf(state: ModelState): Generator<[string, Float32Array]> {
@@ -127,7 +154,12 @@ function writeFully(descriptor: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += fs.writeSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30));
 }
 
-function read<Position>(file: string, network: Network): Checkpoint<Position> {
+/** @param withMoments whether the optimiser's moments are wanted; they are checked in any case */
+function read<Position>(
+  file: string,
+  network: Network,
+  withMoments: boolean,
+): Checkpoint<Position> & { readonly updates: number } {
   const damaged = (reason: string) =>
     new UserError(message('checkpointDamaged', { file: path.basename(file), reason }));
   const descriptor = fs.openSync(file, 'r');
@@ -157,7 +189,12 @@ function read<Position>(file: string, network: Network): Checkpoint<Position> {
     }
     const hash = createHash('sha256');
     let cursor = 0;
-    const readSection = (prefix: string, of: readonly { name: string; shape: readonly number[] }[]): Tensors =>
+    let scratch = new Float32Array();
+    const readSection = (
+      prefix: string,
+      of: readonly { name: string; shape: readonly number[] }[],
+      keep = true,
+    ): Tensors =>
       new Map(
         of.map(({ name, shape }) => {
           const entry = header[prefix + name];
@@ -166,7 +203,8 @@ function read<Position>(file: string, network: Network): Checkpoint<Position> {
             throw damaged(`“${prefix + name}” is missing or has another size`);
           }
           if (entry.data_offsets[0] !== cursor) throw damaged(`“${prefix + name}” is out of place`);
-          const data = new Float32Array(bytes / 4);
+          if (!keep && scratch.length < bytes / 4) scratch = new Float32Array(bytes / 4);
+          const data = keep ? new Float32Array(bytes / 4) : scratch.subarray(0, bytes / 4);
           take(bytesOf(data), 8 + headerLength + cursor);
           hash.update(bytesOf(data));
           cursor += bytes;
@@ -180,11 +218,15 @@ function read<Position>(file: string, network: Network): Checkpoint<Position> {
         ? undefined
         : {
             step: meta.adamStep,
-            firstMoment: readSection(sections.firstMoment, network.parameters),
-            secondMoment: readSection(sections.secondMoment, network.parameters),
+            firstMoment: readSection(sections.firstMoment, network.parameters, withMoments),
+            secondMoment: readSection(sections.secondMoment, network.parameters, withMoments),
           };
     if (hash.digest('hex') !== header.__metadata__!.sha256) throw damaged('its content does not match its SHA-256');
-    return { state: { parameters, buffers, optimizer }, position: meta.position };
+    return {
+      state: { parameters, buffers, optimizer: withMoments ? optimizer : undefined },
+      position: meta.position,
+      updates: meta.adamStep ?? 0,
+    };
   } finally {
     fs.closeSync(descriptor);
   }

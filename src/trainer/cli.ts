@@ -8,6 +8,7 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   datasetNames,
+  datasetTitles,
   nearest,
   Overrides,
   Preset,
@@ -20,14 +21,14 @@ import { longRun, roughDuration } from '../estimates';
 import { findExperiment, loadExperiments } from '../experimentFiles';
 import { bundleOf, Message, message, UserError } from '../messages';
 import { networkNames, networks } from '../networks/catalog';
-import { engineNames, EngineRequest, EstimateRequest, NetworkSpeed, TrainerTask } from '../protocol';
+import { DatasetReport, engineNames, EngineRequest, EstimateRequest, NetworkSpeed, TrainerTask } from '../protocol';
 import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../runs';
 import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
-import { verifyDataset } from './data/open';
 import { comparisonTable } from './comparisonTable';
 import { probeAll } from './engines/choose';
 import { notesNetworks } from './measure';
-import { complain, JsonDisplay, PersonDisplay, say, sentence, StatusLine, t } from './terminal';
+import { complain, dataLine, JsonDisplay, PersonDisplay, say, sentence, StatusLine, t } from './terminal';
+import { exportFormats, exportRun } from './weights/export';
 
 /** The exit statuses of the contract. */
 const Exit = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;
@@ -50,6 +51,8 @@ const options = {
   data: { type: 'string' },
   resume: { type: 'string' },
   runs: { type: 'string' },
+  format: { type: 'string' },
+  out: { type: 'string' },
   lang: { type: 'string' },
   json: { type: 'boolean' },
   measure: { type: 'boolean' },
@@ -90,6 +93,12 @@ const commands = {
     options: ['runs', 'lang', 'json'],
     run: compare,
   },
+  export: {
+    arguments: '<run> --format onnx|pth [--out FILE] [--runs DIR] [--json]',
+    about: message('usageExport'),
+    options: ['format', 'out', 'runs', 'lang', 'json'],
+    run: exportNetwork,
+  },
   engines: {
     arguments: '[--measure [--network NAME]… [--again]] [--threads N] [--json]',
     about: message('usageEngines'),
@@ -97,9 +106,9 @@ const commands = {
     run: engines,
   },
   data: {
-    arguments: `<${datasetNames.join('|')}> [--data DIR]`,
+    arguments: `<${datasetNames.join('|')}> [--data DIR] [--json]`,
     about: message('usageData'),
-    options: ['data', 'lang'],
+    options: ['data', 'lang', 'json'],
     run: data,
   },
 } satisfies Record<
@@ -212,6 +221,27 @@ function compare(names: string[], values: Values): number {
   return Exit.ok;
 }
 
+function exportNetwork([name, ...more]: string[], values: Values): number {
+  if (name === undefined) throw new UsageError(message('missingArgument', { command: 'export', argument: '<run>' }));
+  if (more.length) throw new UsageError(message('tooManyArguments', { command: 'export', argument: more[0]! }));
+  if (values.format === undefined) {
+    throw new UsageError(message('missingArgument', { command: 'export', argument: '--format' }));
+  }
+  const format = oneOf('--format', values.format, exportFormats);
+  try {
+    const run = runNamed(name, path.resolve(values.runs ?? runsFolderOf('.')));
+    const file = path.resolve(values.out ?? `${path.basename(run)}.${format}`);
+    exportRun(run, format, file);
+    say(values.json ? JSON.stringify({ type: 'exported', file }) : t(message('exported', { file })));
+    return Exit.ok;
+  } catch (error) {
+    if (values.json && error instanceof UserError) {
+      say(JSON.stringify({ type: 'failed', message: error.userMessage, advice: error.advice }));
+    }
+    throw error;
+  }
+}
+
 async function engines(args: string[], values: Values): Promise<number> {
   if (args.length) throw new UsageError(message('tooManyArguments', { command: 'engines', argument: args[0]! }));
   const threads = threadsFrom(values);
@@ -222,7 +252,12 @@ async function engines(args: string[], values: Values): Promise<number> {
     const engine = provider.name;
     if (!availability.usable) {
       if (values.json) say(JSON.stringify({ engine, ...availability }));
-      else say(t(message('engineUnusableLine', { engine, reason: t(availability.reason) })));
+      else {
+        const { reason, action } = availability;
+        say(
+          t(message('engineUnusableLine', { engine, reason: [reason, ...(action ? [action] : [])].map(t).join(' ') })),
+        );
+      }
       continue;
     }
     const device = { ...availability.device, threads: threads ?? availability.device.threads };
@@ -271,7 +306,7 @@ function speedLine({ shape, imagesPerSecond, exact }: NetworkSpeed): string {
 }
 
 /**
- * Has a trainer measure or estimate at low priority, with what it is doing on the last line of a terminal. A signal stops
+ * Has a trainer measure, estimate or see to a dataset at low priority, with what it is doing on the last line of a terminal. A signal stops
  * it: the result is then 'stopped'.
  */
 async function survey(
@@ -292,6 +327,7 @@ async function survey(
     {
       onMachine: listener.onMachine,
       onEstimate: listener.onEstimate,
+      onDataset: listener.onDataset,
       onSpeed: between(listener.onSpeed),
       onUnmeasured: between(listener.onUnmeasured),
       onProgress: (what) => status.show(words(what)),
@@ -308,10 +344,30 @@ async function survey(
 async function data([name, ...more]: string[], values: Values): Promise<number> {
   if (name === undefined) throw new UsageError(message('missingArgument', { command: 'data', argument: '<dataset>' }));
   if (more.length) throw new UsageError(message('tooManyArguments', { command: 'data', argument: more[0]! }));
-  const known = datasetNames.find((d) => d === name);
-  if (!known) throw new UsageError(message('datasetUnknown', { name, known: datasetNames.join(', ') }));
-  say(t(await verifyDataset(known, values.data)));
+  const dataset = datasetNames.find((d) => d === name);
+  if (!dataset) throw new UsageError(message('datasetUnknown', { name, known: datasetNames.join(', ') }));
+  const dataFolder = values.data === undefined ? undefined : path.resolve(values.data);
+  let report: DatasetReport | undefined;
+  const end = await survey(
+    { type: 'dataset', request: { dataset, verify: true, dataFolder, searchFolders: [process.cwd()] } },
+    { onDataset: (told) => (report = told) },
+  );
+  if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
+  if (end.kind === 'stopped' || !report) return Exit.stopped;
+  if (values.json) say(JSON.stringify(report));
+  else sayDataset(report);
   return Exit.ok;
+}
+
+function sayDataset({ dataset, provenance, folder, classes, parts, leftOut }: DatasetReport): void {
+  const count = classes.reduce((n, c) => n + c.count, 0);
+  const figures = { dataset: datasetTitles[dataset], classes: classes.length, folder: folder ?? '–' };
+  const names = classes.map((c) => `${c.name} ${c.count}`).join(', ');
+  const { train, test } = parts;
+  if (train !== undefined && test !== undefined) say(t(message('datasetVerified', { ...figures, train, test })));
+  else say(t(message('picturesVerified', { ...figures, count, names, left: leftOut.count })));
+  for (const reason of leftOut.reasons) complain(t(message('warningLine', { text: t(reason) })));
+  say(dataLine(provenance));
 }
 
 function wholeNumber(option: string, text: string, least: number): number {

@@ -1,12 +1,13 @@
 /**
- * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, or to estimate how
- * long training would take), does it, and exits. When whoever started it goes away, the channel closes; training then
+ * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, to estimate
+ * how long training would take, or to tell of a dataset), does it, and exits. When whoever started it goes away, the channel closes; training then
  * writes a checkpoint and exits too.
  */
 import packageJson from '../../package.json';
 import { Message, message, UserError } from '../messages';
 import { parseResolved } from '../experiment';
 import { FromTrainer, Machine, protocolVersion, RunEvent, ToTrainer, TrainerTask } from '../protocol';
+import { reportDataset } from './data/report';
 import { estimate } from './estimate';
 import { measureEngine, Stopped } from './measure';
 import { run } from './run';
@@ -69,8 +70,8 @@ async function train({ protocol, request }: Asked<'train'>): Promise<void> {
   process.exit(outcome === 'failed' ? 1 : 0);
 }
 
-/** Measures or estimates, and tells how that ended. */
-async function survey(task: Asked<'measure' | 'estimate'>): Promise<void> {
+/** Measures, estimates or tells of a dataset, and how that ended. */
+async function survey(task: Asked<'measure' | 'estimate' | 'dataset'>): Promise<void> {
   let end: Extract<FromTrainer, { type: 'ended' }>['end'] = { kind: 'finished' };
   const surroundings = {
     version: packageJson.version,
@@ -86,6 +87,13 @@ async function survey(task: Asked<'measure' | 'estimate'>): Promise<void> {
         speed: (speed) => void send({ type: 'speed', speed }),
         unmeasured: (network, reason) => void send({ type: 'unmeasured', network, reason }),
       });
+    } else if (task.type === 'dataset') {
+      const { progress, stopRequested } = surroundings;
+      const pause = async () => {
+        await new Promise((resolve) => setImmediate(resolve));
+        if (stopRequested()) throw new Stopped();
+      };
+      await send({ type: 'dataset', report: await reportDataset(task.request, { progress, pause }) });
     } else {
       const experiments = task.request.experiments.map((e) => parseResolved(e, e?.id ?? 'experiment'));
       await estimate(

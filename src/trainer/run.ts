@@ -4,11 +4,11 @@
  * seed, epoch and index, so a run that goes on from a checkpoint draws exactly the curve it would have had.
  */
 import * as path from 'node:path';
-import { datasetTitles, outputsOf, ResolvedExperiment } from '../experiment';
+import { datasetTitles, networkOf, ResolvedExperiment } from '../experiment';
 import { evaluationBatchSize } from '../estimates';
 import { History } from '../history';
 import { Message, message, UserError } from '../messages';
-import { buildNetwork, networks } from '../networks/catalog';
+import { networks } from '../networks/catalog';
 import { elements, initialBuffers, initialParameters, Network, parameterCount } from '../networks/network';
 import { FinishedEvent, LayerFigures, protocolVersion, RunEvent, StepEvent, TrainRequest } from '../protocol';
 import { readHistory, RunFolder } from '../runs';
@@ -138,8 +138,7 @@ export async function run(
     surroundings.runFolder(folder.folder);
     if (dataset.split && !stored) writeSplit(folder.folder, dataset.split);
 
-    const { size, channels } = experiment.input;
-    const network = buildNetwork(experiment.network.name, [channels, size, size], outputsOf(experiment));
+    const network = networkOf(experiment);
     checkDiskSpace(folder.folder, network);
     surroundings.progress(message('compilingNetwork', { network: networks[experiment.network.name].title }));
     const { batchSize, loss, optimizer, seed, microBatch } = experiment;

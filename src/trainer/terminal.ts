@@ -5,7 +5,7 @@
 import * as l10n from '@vscode/l10n';
 import * as path from 'node:path';
 import { Message, message, texts, UserError } from '../messages';
-import type { RunEvent, StartedEvent, StepEvent } from '../protocol';
+import type { DataProvenance, RunEvent, StartedEvent, StepEvent } from '../protocol';
 import { readRecord } from '../runs';
 
 /** The message in the language of the terminal. */
@@ -16,6 +16,12 @@ export const complain = (text: string): boolean => process.stderr.write(`${text}
 /** What happened and what to do next. */
 export const sentence = ({ userMessage, advice }: UserError): string =>
   [userMessage, ...(advice ? [advice] : [])].map(t).join(' ');
+
+/** Which data these are, in a sentence or two. */
+export function dataLine({ title, source, terms, note }: DataProvenance): string {
+  const used = t(message('dataUsed', { title, source, terms: t(terms) }));
+  return note ? `${used} ${t(message('dataNote', { note: t(note) }))}` : used;
+}
 
 /** What `convlab train` tells of a run. */
 export interface Display {
@@ -92,6 +98,7 @@ export class PersonDisplay implements Display {
             }),
           ),
         );
+        if (event.data) this.line(dataLine(event.data));
         break;
       }
       case 'resumed':

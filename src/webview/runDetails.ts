@@ -30,7 +30,7 @@ export class RunDetails {
 
   private facts(started: StartedEvent): HTMLElement {
     const { language } = this;
-    const { experiment, examples } = started;
+    const { experiment, examples, data } = started;
     const fact = (id: MessageId, ...value: Child[]) => [h('dt', {}, this.t(id)), h('dd', {}, ...value)];
     const lines = (items: readonly string[]) => h('ul', { class: 'plain' }, ...items.map((item) => h('li', {}, item)));
     return h(
@@ -47,6 +47,9 @@ export class RunDetails {
         ...fact('runDevice', started.device),
         ...fact('runVersions', lines(Object.entries(started.versions).map(([name, version]) => `${name} ${version}`))),
         ...fact('runParameters', language.count(started.parameterCount)),
+        ...(data ? fact('columnData', `${data.title} (${data.source})`) : []),
+        ...(data?.note ? fact('dataNoteHeading', language.text(data.note)) : []),
+        ...(data ? fact('dataTerms', language.text(data.terms)) : []),
         ...fact(
           'runExamples',
           language.text(

@@ -28,12 +28,20 @@ process.once('exit', () => fs.rmSync(cache, { recursive: true, force: true }));
 /**
  * Runs the terminal program to its end.
  * @param onEvent called for each event of --json, with a function that sends a signal
- * @param onText called for each piece of standard output, with the same
+ * @param onText called for each piece of standard output, with the same; onStart once the process is there
  */
 export function convlab(
   args: readonly string[],
   onEvent?: (event: RunEvent, kill: (signal: NodeJS.Signals) => void) => void,
-  { onText, env: extra }: { onText?: (text: string, kill: () => void) => void; env?: Record<string, string> } = {},
+  {
+    onText,
+    onStart,
+    env: extra,
+  }: {
+    onText?: (text: string, kill: () => void) => void;
+    onStart?: (kill: (signal: NodeJS.Signals) => void) => void;
+    env?: Record<string, string>;
+  } = {},
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, LANG: 'C', LC_ALL: 'C', CONVLAB_CACHE: cache, ...extra };
@@ -41,6 +49,7 @@ export function convlab(
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    onStart?.((signal) => child.kill(signal));
     let out = '';
     let error = '';
     let rest = '';

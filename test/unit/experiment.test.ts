@@ -32,6 +32,59 @@ describe('an experiment file', () => {
     expect(resolveExperiment(lenet5, 'course')).toMatchObject({ preset: 'course', epochs: 10, loss: 'cross_entropy' });
   });
 
+  it('leaves alone what a preset does not speak of', () => {
+    const file = text.replace('"limit": 20000', '"input": { "size": 28 }, "optimizer": { "learningRate": 1e-4 }');
+    const quick = resolveExperiment(parseExperiment(file.replace('1e-3', '1e-3, "beta1": 0.8'), 'a.json'), 'quick');
+    expect(quick.input).toMatchObject({ size: 28, fit: 'pad' });
+    expect(quick.optimizer).toMatchObject({ learningRate: 1e-4, beta1: 0.8 });
+  });
+
+  it.each([
+    ['"imagenet"', { 'network.name': 'resnet18', 'input.channels': 3 }, 'imagenet'],
+    ['{ "experiment": "alexnet-cifar8" }', {}, { experiment: 'alexnet-cifar8' }],
+    [
+      '{ "run": "20261124-140000-lenet5-mnist", "epoch": "best" }',
+      {},
+      { run: '20261124-140000-lenet5-mnist', epoch: 'best' },
+    ],
+    [
+      '{ "experiment": "lenet5-mnist", "epoch": "best" }',
+      { 'network.weights': { file: '/a.pth' } },
+      { file: '/a.pth' },
+    ],
+  ])('starts from %s', (weights, overrides, expected) => {
+    const file = text.replace('"scratch"', `${weights}, "freeze": "features"`);
+    const preset = JSON.parse(file) as { network: { name: string }; input: object };
+    Object.assign(preset.network, { name: overrides['network.name' as keyof typeof overrides] ?? 'lenet5' });
+    Object.assign(preset.input, { channels: overrides['input.channels' as keyof typeof overrides] ?? 1 });
+    const resolved = resolveExperiment(parseExperiment(JSON.stringify(preset), 'a.json'), 'course', overrides);
+    expect(resolved.network).toMatchObject({ weights: expected, freeze: 'features' });
+  });
+
+  it.each([
+    ['"imagenet"', /at “network\.weights”: there are ImageNet weights for alexnet, vgg16, resnet18, resnet50 only/],
+    ['{ "file": "/etc/passwd" }', /at “network\.weights”: expected "scratch", "imagenet", \{"experiment": id\}/],
+    ['{ "run": "../elsewhere" }', /at “network\.weights\.run”: expected the name of a run/],
+    ['{ "run": ".." }', /at “network\.weights\.run”: expected the name/],
+    ['{ "experiment": "a", "epoch": "first" }', /at “network\.weights”: expected/],
+    ['"scratch", "freeze": "features"', /at “network\.freeze”: weights from scratch cannot stay/],
+    ['"imagenet", "freeze": true', /at “network\.freeze”: expected/],
+  ])('says why it cannot start from %s', (weights, sentence) => {
+    expect(() => parseExperiment(text.replace('"scratch"', weights), 'a.json')).toThrow(sentence);
+  });
+
+  it('takes another start whole, from a preset or an override', () => {
+    const file = parseExperiment(
+      text
+        .replace('"scratch"', '{ "experiment": "one", "epoch": "best" }')
+        .replace('"limit": 20000', '"network": { "weights": { "run": "two" } }'),
+      'a.json',
+    );
+    expect(resolveExperiment(file, 'quick').network).toEqual({ name: 'lenet5', weights: { run: 'two' } });
+    const scratch = resolveExperiment(file, 'quick', { 'network.weights': 'scratch' });
+    expect(scratch.network.weights).toBe('scratch');
+  });
+
   it('does not let an override reach outside the settings', () => {
     expect(() => resolveExperiment(lenet5, 'course', { '__proto__.x': 1 })).toThrow(/unknown key/);
     expect(() => resolveExperiment(lenet5, 'course', { 'optimizer.__proto__.x': 1 })).toThrow(/unknown key/);

@@ -20,7 +20,7 @@ const manifest = JSON.parse(fs.readFileSync(path.join(repository, 'package.json'
   contributes: {
     commands: { command: string }[];
     menus: Record<string, { command: string }[]>;
-    configuration: { properties: Record<string, unknown> };
+    configuration: { properties: Record<string, { scope?: string }> };
   };
   capabilities: { untrustedWorkspaces: { restrictedConfigurations: string[] } };
 };
@@ -141,6 +141,8 @@ describe('package.json', () => {
     );
     expect(folders.length).toBeGreaterThan(0);
     expect(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations.sort()).toEqual(folders.sort());
+    // The one that names a program is not taken from any workspace.
+    expect(manifest.contributes.configuration.properties['convlab.node']!.scope).toBe('machine');
   });
 });
 
@@ -787,6 +789,63 @@ describe('deleting', () => {
     await run('convlab.deleteRun', line!.node);
     expect(texts()).toEqual([expect.stringContaining('is being trained by another process')]);
     expect(runFolders()).toHaveLength(1);
+  });
+});
+
+describe('exporting', () => {
+  const lines = async () => (await draw())[0]!.children[0]!.children;
+  /** A terminal that writes down how it was called, and then does what the body says. */
+  const terminal = (body: string) =>
+    fs.writeFileSync(
+      path.join(extension, 'dist/cli.js'),
+      `const args = process.argv.slice(2);
+       require('node:fs').writeFileSync(${JSON.stringify(path.join(root, 'called.json'))}, JSON.stringify(args));
+       ${body}`,
+    );
+  const called = () => JSON.parse(fs.readFileSync(path.join(root, 'called.json'), 'utf8')) as string[];
+
+  test.each([
+    ['net.pth', 'pth'],
+    ['net.onnx', 'onnx'],
+    ['net', 'onnx'],
+  ])('to %s runs the terminal’s export as %s, and offers to show the file', async (name, format) => {
+    open();
+    await train('finish');
+    await until(() => texts().length > 0);
+    const [line] = await lines();
+    terminal('');
+    await run('convlab.exportRun', line!.node);
+    // Nothing was named, so nothing was done.
+    expect(fs.existsSync(path.join(root, 'called.json'))).toBe(false);
+    const out = path.join(root, name);
+    fake.save = ({ defaultUri, filters }) => {
+      expect(defaultUri.fsPath).toBe(path.join(workspace, `${path.basename(runFolders()[0]!)}.onnx`));
+      expect(filters).toEqual({ 'ONNX model': ['onnx'], 'PyTorch state dict': ['pth'] });
+      return Uri.file(out);
+    };
+    fake.answer = (_text, buttons) => buttons.find((button) => button === 'Show file');
+    await run('convlab.exportRun', line!.node);
+    expect(called()).toEqual(['export', runFolders()[0], '--format', format, '--out', out, '--json']);
+    expect(texts().at(-1)).toBe(`Exported to ${out}`);
+    expect(fake.executed.at(-1)).toMatchObject({ command: 'revealFileInOS' });
+  });
+
+  test('that fails says why, in the sentence of the terminal', async () => {
+    open();
+    await train('finish');
+    await until(() => texts().length > 0);
+    const [line] = await lines();
+    fake.save = () => Uri.file(path.join(root, 'net.onnx'));
+    terminal(`console.log(JSON.stringify({ type: 'failed', message: { id: 'runNotFinished', args: { run: 'x' } } }));
+      process.exitCode = 1;`);
+    await run('convlab.exportRun', line!.node);
+    expect(texts().at(-1)).toBe('The run x has not finished.');
+    terminal(`console.error('one\\nlast words'); process.exit(3);`);
+    await run('convlab.exportRun', line!.node);
+    expect(texts().at(-1)).toBe('The export ended unexpectedly (last words).');
+    fake.save = () => Uri.from({ scheme: 'vscode-vfs', path: '/net.onnx' });
+    await run('convlab.exportRun', line!.node);
+    expect(texts().at(-1)).toMatch(/to a file on disk only, not to vscode-vfs:/);
   });
 });
 

@@ -94,6 +94,8 @@ export const fake = {
   quickPicks: [] as FakeQuickPick[],
   /** Picks a button of a notification, or none. */
   answer: (_text: string, _buttons: readonly string[]): string | undefined => undefined,
+  /** Names a file in the dialog that asks where to save, or leaves it. */
+  save: (_options: { defaultUri: Uri; filters: Record<string, string[]> }): Uri | undefined => undefined,
   notifications: [] as { kind: 'information' | 'warning' | 'error'; text: string; buttons: string[] }[],
   log: [] as string[],
   executed: [] as { command: string; args: unknown[] }[],
@@ -254,6 +256,8 @@ export const l10n = {
 const configurationChanged = new EventEmitter<unknown>();
 const foldersChanged = new EventEmitter<unknown>();
 
+export const ProgressLocation = { Notification: 15 };
+
 export const window = {
   activeTextEditor: undefined,
   createOutputChannel: () => {
@@ -297,6 +301,9 @@ export const window = {
   showInformationMessage: notify('information'),
   showWarningMessage: notify('warning'),
   showErrorMessage: notify('error'),
+  showSaveDialog: (options: { defaultUri: Uri; filters: Record<string, string[]> }) =>
+    Promise.resolve(fake.save(options)),
+  withProgress: (_options: unknown, work: () => unknown) => work(),
   showQuickPick: async (items: readonly { label: string }[], options: { placeHolder?: string }) => {
     const label = await fake.pick(items, options);
     return items.find((item) => item.label === label);

@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { ResolvedExperiment } from '../../experiment';
 import { message, UserError } from '../../messages';
+import type { DataProvenance } from '../../protocol';
 import { permutation, Purpose, streamKey } from '../../random';
 import { Dataset, normalizations, Part } from './dataset';
 import { Raster, resizeAxis } from './raster';
@@ -169,6 +170,16 @@ function placement({ size, channels, fit, normalize, antialias }: ResolvedExperi
   };
 }
 
+/** What its digits are called. */
+export const mnistClasses = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+
+/** Which copy of MNIST this is. */
+export const mnistProvenance = ({ folder }: MnistFiles): DataProvenance => ({
+  title,
+  source: folder,
+  terms: message('termsMnist'),
+});
+
 /** A share or a number of `available` examples. */
 const amount = (part: number, available: number): number => (part <= 1 ? Math.floor(part * available) : part);
 
@@ -196,9 +207,9 @@ export function mnistDataset(data: MnistFiles, experiment: ResolvedExperiment): 
   const place = placement(experiment.input);
   const elements = experiment.input.channels * experiment.input.size ** 2;
   return {
-    classNames: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
+    classNames: mnistClasses,
     counts,
-    provenance: { title, source: data.folder, terms: message('termsMnist') },
+    provenance: mnistProvenance(data),
     warnings: [],
     read(part, indices, _epoch, images, labels) {
       const bytes = part === 'test' ? data.testImages : data.trainImages;

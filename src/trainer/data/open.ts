@@ -1,12 +1,12 @@
 /** Opens the dataset that an experiment names. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { DatasetName, datasetTitles, ResolvedExperiment } from '../../experiment';
-import { Message, message, UserError } from '../../messages';
+import type { ResolvedExperiment } from '../../experiment';
 import type { DataPlaces } from '../../protocol';
+import { cifar10Source } from './cifar10';
 import type { Dataset } from './dataset';
 import { mnistDataset, readMnist } from './mnist';
-import { DataSurroundings, folderSource, pictureDataset } from './pictures';
+import { DataSurroundings, folderSource, pictureDataset, PictureSource } from './pictures';
 
 export interface OpenOptions extends DataSurroundings, DataPlaces {}
 
@@ -17,30 +17,26 @@ const catDogFolders = ['cat_dog', 'PetImages'];
 export async function openDataset(experiment: ResolvedExperiment, options: OpenOptions): Promise<Dataset> {
   const { name } = experiment.dataset;
   if (name === 'mnist') return mnistDataset(readMnist(options.dataFolder), experiment);
-  if (name === 'cat-dog') {
-    const folder = catDogFolder(options);
-    if (folder !== undefined) {
-      return pictureDataset(await folderSource(folder, options.pause), experiment, options);
-    }
-  }
-  throw new UserError(message('datasetNotYet', { dataset: datasetTitles[name] }));
+  return pictureDataset(await pictureSource(name, options), experiment, options);
 }
 
-/** The folder of cats and dogs: named by the user, or where the run began, or found. */
+/** The pictures that a dataset other than MNIST consists of. @throws UserError */
+export async function pictureSource(name: 'cat-dog' | 'cifar8', options: OpenOptions): Promise<PictureSource> {
+  const folder = name === 'cat-dog' ? catDogFolder(options) : undefined;
+  return folder === undefined ? cifar10Source(name, options) : folderSource(folder, options.pause);
+}
+
+/** The folder of cats and dogs: named by the user, or where the run began, or found; undefined for CIFAR-10's. */
 function catDogFolder({ dataFolder, stored, searchFolders = [] }: OpenOptions): string | undefined {
-  if (dataFolder !== undefined) return dataFolder;
-  if (stored) return stored.source === 'folder' ? stored.root : undefined;
-  return searchFolders
-    .flatMap((parent) => catDogFolders.map((name) => path.join(parent, name)))
-    .find((candidate) => fs.existsSync(candidate));
-}
-
-/** Checks a dataset's files. @returns a sentence for the user @throws UserError */
-export async function verifyDataset(name: DatasetName, folder?: string): Promise<Message> {
-  if (name === 'mnist') {
-    const files = readMnist(folder);
-    const [train, test] = [files.trainLabels.length, files.testLabels.length];
-    return message('datasetVerified', { dataset: 'MNIST', train, test, classes: 10, folder: files.folder });
+  if (stored) {
+    // The user may have chosen another folder since, or moved this one to where the setting points now.
+    if (stored.source !== 'folder') return undefined;
+    const first = stored.parts.train[0]!.name;
+    const holds = (folder: string) => fs.existsSync(path.join(folder, first));
+    return dataFolder === undefined || (holds(stored.root) && !holds(dataFolder)) ? stored.root : dataFolder;
   }
-  throw new UserError(message('datasetNotYet', { dataset: datasetTitles[name] }));
+  if (dataFolder !== undefined) return dataFolder;
+  return searchFolders
+    .flatMap((parent) => catDogFolders.map((found) => path.join(parent, found)))
+    .find((candidate) => fs.existsSync(candidate));
 }

@@ -7,12 +7,13 @@ import * as path from 'node:path';
 import { datasetTitles, ResolvedExperiment } from '../../experiment';
 import { Message, message, UserError } from '../../messages';
 import type { DataProvenance } from '../../protocol';
-import { cacheBound, createCache } from './cache';
+import { cacheBound, createCache, PictureCache, SharedCache } from './cache';
 import type { Dataset, Part } from './dataset';
 import { Flaw, mostPixels } from './decode';
 import { indexFolder, LeftOut } from './folder';
 import { Loader, PictureLost } from './loader';
 import type { Item, Plan } from './prepare';
+import type { Picture } from './raster';
 import { Allotment, Candidate, drawSplit, Example, parts, StoredSplit } from './split';
 
 /** Pictures that can be had, before they are divided. */
@@ -23,6 +24,12 @@ export interface PictureSource {
   readonly candidates: readonly Candidate[];
   readonly leftOut: readonly LeftOut[];
   readonly provenance: DataProvenance;
+  /** Where the pictures are in memory already, whole and decoded. */
+  readonly held?: {
+    /** Of each picture. */
+    readonly bytes: number;
+    picture(name: string): Picture;
+  };
 }
 
 /** What opening a dataset may use of its surroundings. */
@@ -72,7 +79,7 @@ export async function pictureDataset(
     input: experiment.input,
     augment: experiment.augment,
     seed: experiment.seed,
-    cache: createCache(examples.length, surroundings.cacheBytes ?? cacheBound()),
+    cache: heldCache(source, examples) ?? createCache(examples.length, surroundings.cacheBytes ?? cacheBound()),
   };
   const loader = await Loader.open(plan, surroundings.workers);
   try {
@@ -84,7 +91,7 @@ export async function pictureDataset(
       ...{ format: 1, source: source.kind, root: source.root, classNames: source.classNames, parts: chosen },
     };
     const total = source.candidates.length + source.leftOut.length;
-    const warnings = stored ? [] : leftOutWarnings([...source.leftOut, ...leftOut], total);
+    const warnings = stored ? [] : leftOutMessages([...source.leftOut, ...leftOut], total);
     return new PictureDataset(source, split, warnings, loader, entries);
   } catch (error) {
     await loader.close();
@@ -147,7 +154,7 @@ class PictureDataset implements Dataset {
  * is kept for training as far as there is room.
  */
 async function choose(
-  { classNames, root }: PictureSource,
+  { classNames, root, held }: PictureSource,
   allotments: readonly Allotment[],
   entries: ReadonlyMap<string, number>,
   loader: Loader,
@@ -163,14 +170,14 @@ async function choose(
     for (let next = 0; good.length < wanted && next < order.length;) {
       const tried = order.slice(next, next + Math.min(checkChunk, wanted - good.length));
       next += tried.length;
-      const found = unchecked ? [] : await loader.check(tried.map(({ name }) => entries.get(name)!));
+      const found = unchecked || held ? [] : await loader.check(tried.map(({ name }) => entries.get(name)!));
       tried.forEach(({ name, label, bytes }, i) => {
         const flaw = found[i];
         if (flaw) leftOut.push({ name, flaw });
         else good.push({ name, label, bytes });
       });
       done += tried.length - found.filter(Boolean).length;
-      progress(message('checkingPictures', { done, total }));
+      if (!held) progress(message('checkingPictures', { done, total }));
       await pause();
     }
     taken.push({ ...allotment, good });
@@ -195,6 +202,47 @@ async function choose(
   return { chosen, leftOut };
 }
 
+/** Decodes every picture of a source and keeps none. @returns those that cannot be used */
+export async function checkPictures(
+  { kind, root, candidates }: PictureSource,
+  { workers, progress, pause }: Pick<DataSurroundings, 'workers' | 'progress' | 'pause'>,
+): Promise<LeftOut[]> {
+  const loader = await Loader.open(
+    {
+      ...{ source: kind, root, names: candidates.map(({ name }) => name), augment: undefined, seed: 0 },
+      // Shrunk as for a small network, which spares time and shows the same flaws.
+      input: { size: 32, channels: 3, fit: 'resize', antialias: true, normalize: 'none' },
+      cache: createCache(candidates.length, 0),
+    },
+    workers,
+  );
+  try {
+    const leftOut: LeftOut[] = [];
+    for (let next = 0; next < candidates.length; next += checkChunk) {
+      const tried = candidates.slice(next, next + checkChunk);
+      const found = await loader.check(tried.map((_, i) => next + i));
+      tried.forEach(({ name }, i) => found[i] && leftOut.push({ name, flaw: found[i] }));
+      progress(message('checkingPictures', { done: next + tried.length, total: candidates.length }));
+      await pause();
+    }
+    return leftOut;
+  } finally {
+    await loader.close();
+  }
+}
+
+/** A cache that holds all of the source's pictures from the start, so that none is ever read or decoded. */
+function heldCache({ held }: PictureSource, examples: readonly Example[]): SharedCache | undefined {
+  if (!held) return undefined;
+  const shared = createCache(examples.length, examples.length * held.bytes);
+  const cache = new PictureCache(shared);
+  examples.forEach(({ name }, entry) => {
+    const picture = held.picture(name);
+    cache.put(entry, { ...picture, sourceWidth: picture.width, sourceHeight: picture.height });
+  });
+  return shared;
+}
+
 /** A run that goes on must meet the pictures that it began with. */
 function checkUnchanged(stored: StoredSplit, source: PictureSource): void {
   const sizes = new Map(source.candidates.map(({ name, bytes }) => [name, bytes]));
@@ -211,7 +259,7 @@ function checkUnchanged(stored: StoredSplit, source: PictureSource): void {
 }
 
 /** One sentence for each reason, with a count and an example. */
-function leftOutWarnings(leftOut: readonly LeftOut[], total: number): Message[] {
+export function leftOutMessages(leftOut: readonly LeftOut[], total: number): Message[] {
   const reasons: Record<Flaw, (figures: { count: number; total: number; example: string }) => Message> = {
     empty: (figures) => message('leftOutEmpty', figures),
     notPicture: (figures) => message('leftOutNotPicture', figures),

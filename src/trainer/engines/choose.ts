@@ -5,9 +5,10 @@ import type { Availability, Engine, EngineOptions, EngineProvider } from './engi
 import { onnxProvider } from './onnx/engine';
 import { openProved, ProvedEngine } from './selfCheck';
 import { tensorflowProvider } from './tfjs/provider';
+import { webgpuProvider } from './tfjs/webgpu';
 
 /** Every engine, in the order in which `auto` prefers them. */
-export const providers: readonly EngineProvider[] = [tensorflowProvider, onnxProvider];
+export const providers: readonly EngineProvider[] = [tensorflowProvider, webgpuProvider, onnxProvider];
 
 /** What each engine says of this machine. */
 export async function probeAll(
@@ -52,7 +53,8 @@ export async function openEngine(
     }
     const availability = await provider.probe();
     if (!availability.usable) {
-      throw new UserError(message('engineUnusable', { engine: request, reason: english(availability.reason) }));
+      const reason = english(availability.reason);
+      throw new UserError(message('engineUnusable', { engine: request, reason }), availability.action);
     }
     const opened = await open(provider);
     return { ...opened, reasons: [message('engineChosenAsked', { engine: request }), ...opened.warnings] };
@@ -60,7 +62,10 @@ export async function openEngine(
   const reasons: Message[] = [];
   const candidates: { provider: EngineProvider; device: Engine['device'] }[] = [];
   for (const { provider, availability } of await probeAll(of)) {
-    if (availability.usable) candidates.push({ provider, device: availability.device });
+    if (availability.usable && provider.name === 'webgpu' && availability.device.kind === 'cpu') {
+      // A thousand times slower than onnx, it is for tests alone.
+      reasons.push(message('engineEmulates', { engine: provider.name, device: availability.device.name }));
+    } else if (availability.usable) candidates.push({ provider, device: availability.device });
     else
       reasons.push(message('engineNotChosenReason', { engine: provider.name, reason: english(availability.reason) }));
   }

@@ -139,9 +139,10 @@ export interface Engine {
   dispose(): Promise<void>;
 }
 
-/** Whether an engine can train here, and if not, why and what would change it. */
+/** Whether an engine can train here, and if not, why, and the one action that would change it. */
 export type Availability =
-  { readonly usable: true; readonly device: Engine['device'] } | { readonly usable: false; readonly reason: Message };
+  | { readonly usable: true; readonly device: Engine['device'] }
+  | { readonly usable: false; readonly reason: Message; readonly action?: Message };
 
 /** An engine before its library is loaded. */
 export interface EngineProvider {

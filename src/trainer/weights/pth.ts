@@ -3,14 +3,12 @@
  * the one before it, tensor by tensor as they are asked for, and writes the former. Of a pickle only tensors are taken;
  * any global that is not part of one is refused, and nothing in the file is ever executed.
  *
- * Nothing of the product calls it yet: it is for starting from weights and for exporting trained ones.
+ * `start.ts` reads starting weights with it, and `export.ts` writes trained ones.
  * (Formats: torch/serialization.py and torch/_utils.py of https://github.com/pytorch/pytorch.)
  */
 import * as fs from 'node:fs';
-import * as path from 'node:path';
 import { message, UserError } from '../../messages';
 import { elements, Shape } from '../../networks/network';
-import { diskError } from '../../runs';
 import { Callable, PickleError, PickleValue, PickleWorld, UnknownGlobal, unpickle } from './pickle';
 import { readAt, readDirectory, readEntry, ZipEntry, ZipError, ZipWriter } from './zip';
 
@@ -362,31 +360,17 @@ export interface NamedTensor {
 
 /**
  * Writes a state dict that torch.load reads, `weights_only` included: an OrderedDict of contiguous tensors in a zip
- * archive. The file appears when it is complete. @throws UserError where it cannot be written
+ * archive. @throws ZipError where it would be larger than 4 GB
  */
-export function writeStateDict(file: string, tensors: readonly NamedTensor[]): void {
-  const temporary = `${file}.tmp`;
-  try {
-    const descriptor = fs.openSync(temporary, 'w');
-    try {
-      const zip = new ZipWriter(descriptor);
-      const folder = path.basename(file, path.extname(file)).replace(/[^\w.-]/g, '_') || 'archive';
-      zip.add(`${folder}/data.pkl`, pickled(tensors));
-      zip.add(`${folder}/byteorder`, Buffer.from('little'));
-      tensors.forEach(({ values }, key) => {
-        zip.add(`${folder}/data/${key}`, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-      });
-      zip.add(`${folder}/version`, Buffer.from('3\n'));
-      zip.finish();
-      fs.fsyncSync(descriptor);
-    } finally {
-      fs.closeSync(descriptor);
-    }
-    fs.renameSync(temporary, file);
-  } catch (error) {
-    fs.rmSync(temporary, { force: true });
-    throw diskError(path.dirname(file), error);
-  }
+export function writeStateDict(descriptor: number, tensors: readonly NamedTensor[]): void {
+  const zip = new ZipWriter(descriptor);
+  zip.add('archive/data.pkl', pickled(tensors));
+  zip.add('archive/byteorder', Buffer.from('little'));
+  tensors.forEach(({ values }, key) => {
+    zip.add(`archive/data/${key}`, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  });
+  zip.add('archive/version', Buffer.from('3\n'));
+  zip.finish();
 }
 
 /** The pickle, in protocol 2, of an OrderedDict of tensors whose storages are numbered in order. */

@@ -1,6 +1,7 @@
 /**
  * Writes ONNX models in protobuf's wire format: the few messages and fields that a training step needs, with the field
- * numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). graph.ts is its only caller.
+ * numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). graph.ts and inference.ts
+ * call it.
  */
 
 /** Element types, with ONNX's numbers (TensorProto.DataType). */
@@ -27,6 +28,13 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
+/** An input or output of a whole model, whose dimensions may be named instead of fixed. */
+export interface PortSpec {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: readonly (number | string)[];
+}
+
 export interface ConstantSpec extends TensorSpec {
   /** Little-endian, row-major. */
   readonly bytes: Uint8Array;
@@ -36,10 +44,14 @@ export interface ModelSpec {
   readonly name: string;
   readonly nodes: readonly NodeSpec[];
   readonly constants: readonly ConstantSpec[];
-  readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
+  readonly inputs: readonly PortSpec[];
+  readonly outputs: readonly PortSpec[];
   /** Version of each operator domain; '' is ONNX's own. */
   readonly opsets: Readonly<Record<string, number>>;
+  /** Version of the file format; default 10. */
+  readonly irVersion?: number;
+  /** What the model says of itself. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 type Chunks = Uint8Array[];
@@ -105,13 +117,13 @@ function constant(spec: ConstantSpec): Chunks {
   ];
 }
 
-function valueInfo(spec: TensorSpec): Chunks {
-  const shape = spec.shape.flatMap((n) => message(1, integer(1, n)));
+function valueInfo(spec: PortSpec): Chunks {
+  const shape = spec.shape.flatMap((n) => message(1, typeof n === 'string' ? text(2, n) : integer(1, n)));
   const tensor = [...integer(1, elementTypes[spec.type]), ...message(2, shape)];
   return [...text(1, spec.name), ...message(2, message(1, tensor))];
 }
 
-/** The bytes of a ModelProto (IR version 10). */
+/** The bytes of a ModelProto. */
 export function encodeModel(model: ModelSpec): Uint8Array {
   const graph = [
     ...model.nodes.flatMap((spec) => message(1, node(spec))),
@@ -121,11 +133,14 @@ export function encodeModel(model: ModelSpec): Uint8Array {
     ...model.outputs.flatMap((spec) => message(12, valueInfo(spec))),
   ];
   const chunks = [
-    ...integer(1, 10),
+    ...integer(1, model.irVersion ?? 10),
     ...text(2, 'ConvLab'),
     ...message(7, graph),
     ...Object.entries(model.opsets).flatMap(([domain, version]) =>
       message(8, [...text(1, domain), ...integer(2, version)]),
+    ),
+    ...Object.entries(model.metadata ?? {}).flatMap(([key, value]) =>
+      message(14, [...text(1, key), ...text(2, value)]),
     ),
   ];
   const out = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));

@@ -15,12 +15,20 @@ import {
   StepPosition,
   StepResult,
 } from '../engine';
+import { message, UserError } from '../../../messages';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import { Program, Tensor, Tf, TrainingRecord } from './program';
 
 export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'versions'> {
   /** Bytes that a training step may fill; decides the default size of a pass. */
   readonly memory: number;
+  /** Bytes of the largest tensor that the device takes; default: no limit. */
+  readonly largestTensor?: number;
+  /**
+   * Asked after every computation, with what it threw if it failed: what the device reported to have gone wrong, for a
+   * library that otherwise hands on wrong numbers.
+   */
+  readonly trouble?: (thrown?: unknown) => Promise<Error | undefined>;
 }
 
 /**
@@ -33,12 +41,15 @@ const outputsHeld = 3;
 const parametersHeld = 7;
 
 /** An engine over a TensorFlow.js whose backend is set and ready. */
-export function tfjsEngine(tf: Tf, { memory, ...description }: TfjsEngineOptions): Engine {
+export function tfjsEngine(tf: Tf, options: TfjsEngineOptions): Engine {
   const models = new Set<TfjsModel>();
+  const { name, device, versions } = options;
   return {
-    ...description,
-    async compile(network, options) {
-      const model = new TfjsModel(tf, network, options, memory, () => models.delete(model));
+    name,
+    device,
+    versions,
+    async compile(network, modelOptions) {
+      const model = new TfjsModel(tf, network, modelOptions, options, () => models.delete(model));
       models.add(model);
       return model;
     },
@@ -67,10 +78,11 @@ class TfjsModel implements Model {
     private readonly tf: Tf,
     readonly network: Network,
     private readonly options: ModelOptions,
-    memory: number,
+    private readonly engine: TfjsEngineOptions,
     private readonly onDispose: () => void,
   ) {
-    this.microBatch = options.microBatch ?? defaultMicroBatch(network, options.batchSize, memory);
+    checkLargestTensor(network, engine);
+    this.microBatch = options.microBatch ?? defaultMicroBatch(network, options.batchSize, engine);
     this.program = new Program(tf, network);
   }
 
@@ -345,10 +357,14 @@ class TfjsModel implements Model {
   private async guarded<Result>(compute: () => Promise<Result>): Promise<Result> {
     if (this.disposed) throw new Error('The model has been disposed.');
     try {
-      return await compute();
+      const result = await compute();
+      const trouble = await this.engine.trouble?.();
+      if (trouble) throw trouble;
+      return result;
     } catch (error) {
+      const cause = (await this.engine.trouble?.(error)) ?? error;
       await this.dispose();
-      throw computationError(error, this.options.batchSize);
+      throw computationError(cause, this.options.batchSize);
     }
   }
 }
@@ -364,10 +380,30 @@ function merged(before: Tensor[], now: Tensor[], join: (a: Tensor, b: Tensor) =>
   });
 }
 
-/** The largest pass that fits the memory, so that the passes of a full batch are of nearly equal size. */
-function defaultMicroBatch(network: Network, batchSize: number, memory: number): number {
-  const values = network.nodes.reduce((sum, node) => sum + elements(node.shape), 0);
+/** The largest pass that fits the memory and the device, so that the passes of a full batch are of nearly equal size. */
+function defaultMicroBatch(network: Network, batchSize: number, { memory, largestTensor }: TfjsEngineOptions): number {
+  const sizes = network.nodes.map((node) => 4 * elements(node.shape));
   const fixed = 4 * parametersHeld * parameterCount(network);
-  const fits = Math.max(1, Math.floor((memory - fixed) / (4 * outputsHeld * values)));
-  return Math.ceil(batchSize / Math.ceil(batchSize / fits));
+  const values = sizes.reduce((sum, size) => sum + size, 0);
+  const fits = Math.min((memory - fixed) / (outputsHeld * values), (largestTensor ?? Infinity) / Math.max(...sizes));
+  return Math.ceil(batchSize / Math.ceil(batchSize / Math.max(1, Math.floor(fits))));
+}
+
+/** @throws UserError when one parameter, or one output for a single example, is larger than the device takes */
+function checkLargestTensor(network: Network, { largestTensor = Infinity, device }: TfjsEngineOptions): void {
+  for (const { name, shape } of [...network.parameters, ...network.nodes]) {
+    const bytes = 4 * elements(shape);
+    if (bytes <= largestTensor) continue;
+    const megabytes = (size: number) => Math.ceil(size / 2 ** 20);
+    throw new UserError(
+      message('tensorTooLarge', {
+        network: network.name,
+        tensor: name,
+        needed: megabytes(bytes),
+        device: device.name,
+        limit: Math.floor(largestTensor / 2 ** 20),
+      }),
+      message('tensorTooLargeAdvice'),
+    );
+  }
 }

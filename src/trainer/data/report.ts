@@ -1,0 +1,57 @@
+/**
+ * Tells of a dataset without training on it: where it lies, how many pictures it has, which files cannot be used, and
+ * under what terms it may be used. It fetches and verifies where that is asked for. `main.ts` calls it for
+ * `convlab data` and the editor's datasets view.
+ */
+import type { DatasetReport, DatasetRequest } from '../../protocol';
+import { isFetched } from './cifar10';
+import { mnistClasses, mnistProvenance, readMnist } from './mnist';
+import { pictureSource } from './open';
+import { checkPictures, DataSurroundings, leftOutMessages, PictureSource } from './pictures';
+
+/** @throws UserError where the dataset cannot be had, and whatever `pause` throws */
+export async function reportDataset(
+  { dataset, verify, ...places }: DatasetRequest,
+  surroundings: Pick<DataSurroundings, 'progress' | 'pause' | 'workers'>,
+): Promise<DatasetReport> {
+  if (dataset === 'mnist') return reportMnist(places.dataFolder);
+  const unchecked = !verify;
+  const source = await pictureSource(dataset, { ...places, ...surroundings, unchecked });
+  const found = verify && !source.held ? await checkPictures(source, surroundings) : [];
+  const leftOut = [...source.leftOut, ...found];
+  const flawed = new Set(found.map(({ name }) => name));
+  const good = source.candidates.filter(({ name }) => !flawed.has(name));
+  const total = source.candidates.length + source.leftOut.length;
+  const fetched = source.kind === 'folder' || isFetched();
+  return {
+    dataset,
+    provenance: source.provenance,
+    ...(fetched ? { folder: source.root } : {}),
+    classes: source.classNames.map((name, label) => ({ name, count: good.filter((c) => c.label === label).length })),
+    parts: partsOf(good),
+    leftOut: { count: leftOut.length, reasons: leftOutMessages(leftOut, total) },
+    verified: verify,
+  };
+}
+
+/** How many pictures the source itself puts in each part. */
+function partsOf(good: PictureSource['candidates']): DatasetReport['parts'] {
+  const parts: { train?: number; validation?: number; test?: number } = {};
+  for (const { part } of good) if (part) parts[part] = (parts[part] ?? 0) + 1;
+  return parts;
+}
+
+/** MNIST comes with ConvLab; its files are small enough to be verified each time. */
+function reportMnist(folder: string | undefined): DatasetReport {
+  const files = readMnist(folder);
+  const labels = [...files.trainLabels, ...files.testLabels];
+  return {
+    dataset: 'mnist',
+    provenance: mnistProvenance(files),
+    folder: files.folder,
+    classes: mnistClasses.map((name, label) => ({ name, count: labels.filter((l) => l === label).length })),
+    parts: { train: files.trainLabels.length, test: files.testLabels.length },
+    leftOut: { count: 0, reasons: [] },
+    verified: true,
+  };
+}
