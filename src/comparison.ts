@@ -25,6 +25,8 @@ export interface ComparedRun {
   /** ISO 8601, UTC. */
   readonly created: string;
   readonly experimentId: string;
+  /** Of the course notes. */
+  readonly chapter: string;
   /** In English; the bundles know its translations. */
   readonly title: string;
   readonly preset: string;
@@ -75,6 +77,7 @@ export function compared(
     run,
     created,
     experimentId: experiment.id,
+    chapter: experiment.chapter,
     title: experiment.title,
     preset: experiment.preset,
     network: networks[name].title,
@@ -99,12 +102,15 @@ export function compared(
   };
 }
 
-/** In the order of the notes: by network, then by experiment, then by time. */
+/** In the order of the notes: by network, then by chapter, then by experiment and time. */
 export function inCourseOrder(runs: readonly ComparedRun[]): ComparedRun[] {
   const titles = networkNames.map((name) => networks[name].title);
   const rank = ({ network }: ComparedRun) => titles.indexOf(network);
   const by = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
-  return [...runs].sort((a, b) => rank(a) - rank(b) || by(a.experimentId, b.experimentId) || by(a.created, b.created));
+  return [...runs].sort(
+    (a, b) =>
+      rank(a) - rank(b) || by(a.chapter, b.chapter) || by(a.experimentId, b.experimentId) || by(a.created, b.created),
+  );
 }
 
 /**

@@ -191,7 +191,12 @@ export const experimentSchema = z.strictObject({
   $schema: z.string().optional(),
   id,
   title: z.string().min(1),
-  chapter: z.string().default('').describe('Chapter of the course notes.'),
+  chapter: z
+    .string()
+    .default('')
+    .describe(
+      'Chapter of the course notes and place in it; experiments are listed in this order. “A.…”: the appendix.',
+    ),
   question: z.string().default('').describe('What the experiment is to find out, in one sentence.'),
   ...settingsShape,
   assumed: z

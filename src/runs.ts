@@ -227,6 +227,8 @@ export interface RunSummary {
   readonly record: RunRecord;
   readonly state: RunState;
   readonly testAccuracy?: number;
+  /** False where `testAccuracy` is that of the validation set, because the experiment has no test set. */
+  readonly testedOnTestSet?: boolean;
   readonly bestValidationAccuracy?: number;
   readonly epochsDone: number;
   /** Whether its editor went away in mid-run, so that it may go on without asking. */
@@ -266,6 +268,7 @@ export function summaryOf(folder: string, record: RunRecord, history: History, a
     record,
     state: history.state(alive),
     testAccuracy: history.finished?.testAccuracy,
+    testedOnTestSet: history.finished?.testedOnTestSet,
     bestValidationAccuracy: history.bestEpoch?.validationAccuracy,
     epochsDone: history.epochs.length,
     editorGone: history.stopReason === 'editorGone',

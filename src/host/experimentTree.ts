@@ -82,23 +82,26 @@ export function arrange(
   const ids = new Set(experiments.map((experiment) => experiment.id));
   const runsOf = (id: string): RunNode[] =>
     lines.filter((line) => line.record.experiment.id === id).map((line) => ({ kind: 'run', line }));
-  const groups: GroupNode[] = networkNames.map((name) => ({
+  const inAppendix = ({ chapter }: Experiment) => chapter.startsWith('A');
+  const group = (title: string, belongs: (experiment: Experiment) => boolean): GroupNode => ({
     kind: 'group',
-    title: networks[name].title,
-    children: experiments
-      .filter((experiment) => experiment.network.name === name)
-      .map((experiment) => ({
-        kind: 'experiment',
-        experiment,
-        runs: runsOf(experiment.id),
-        starting: starting.has(experiment.id),
-      })),
-  }));
+    title,
+    children: experiments.filter(belongs).map((experiment) => ({
+      kind: 'experiment',
+      experiment,
+      runs: runsOf(experiment.id),
+      starting: starting.has(experiment.id),
+    })),
+  });
+  const groups: GroupNode[] = networkNames.map((name) =>
+    group(networks[name].title, (experiment) => experiment.network.name === name && !inAppendix(experiment)),
+  );
   groups.push({
     kind: 'group',
     title: t(message('comparison')),
     children: [{ kind: 'comparison', runs: lines.filter(({ epochsDone }) => epochsDone > 0).length }],
   });
+  groups.push(group(t(message('treeAppendix')), inAppendix));
   groups.push({
     kind: 'group',
     title: t(message('treeOtherRuns')),
@@ -133,14 +136,17 @@ export const describeEpoch = (done: number, epochs: number): string =>
 
 const underWay = (line: RunLine): boolean => line.state === 'running' || line.state === 'starting';
 
+/** A final figure that is not that of a test set. */
+const ofValidation = (accuracy: number): string => t(message('accuracyOfValidation', { accuracy: figure(accuracy) }));
+
 /** How far a run has come: "epoch 2/3 · 0.9712", "finished · 0.9891". */
 function describeProgress(line: RunLine): string {
-  const { state, testAccuracy, bestValidationAccuracy, epochsDone, record } = line;
+  const { state, testAccuracy, testedOnTestSet, bestValidationAccuracy, epochsDone, record } = line;
   const accuracy = testAccuracy ?? bestValidationAccuracy;
-  return [
-    underWay(line) ? describeEpoch(epochsDone, record.experiment.epochs) : stateText(state),
-    ...(accuracy === undefined ? [] : [figure(accuracy)]),
-  ].join(' · ');
+  const shown = accuracy === undefined ? [] : [testedOnTestSet === false ? ofValidation(accuracy) : figure(accuracy)];
+  return [underWay(line) ? describeEpoch(epochsDone, record.experiment.epochs) : stateText(state), ...shown].join(
+    ' · ',
+  );
 }
 
 /** One line about a run: "quick · epoch 2/3 · 0.9712". */
@@ -287,6 +293,7 @@ function experimentItem({ experiment, runs, starting }: ExperimentNode): vscode.
   const training = runs.find(({ line }) => underWay(line))?.line;
   const tested = runs.flatMap(({ line }) => (line.testAccuracy === undefined ? [] : [line.testAccuracy]));
   const best = tested.length > 0 ? Math.max(...tested) : undefined;
+  const onTestSet = runs.every(({ line }) => line.testedOnTestSet !== false);
   const state = training?.state ?? (starting ? 'starting' : runs[0]?.line.state);
   item.id = `experiment:${experiment.id}`;
   item.contextValue = trainedHere ? 'experiment.running' : 'experiment';
@@ -296,12 +303,14 @@ function experimentItem({ experiment, runs, starting }: ExperimentNode): vscode.
       ? t(message('panelStarting'))
       : best === undefined
         ? ''
-        : figure(best);
+        : onTestSet
+          ? figure(best)
+          : ofValidation(best);
   item.iconPath = stateIcon(state);
   item.tooltip = [
     title,
     translate(experiment.question),
-    best === undefined ? '' : t(message('treeBest', { accuracy: figure(best) })),
+    best === undefined ? '' : t(message(onTestSet ? 'treeBest' : 'treeBestValidation', { accuracy: figure(best) })),
   ]
     .filter(Boolean)
     .join('\n\n');

@@ -6,6 +6,7 @@ import * as l10n from '@vscode/l10n';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
+import stringWidth from 'string-width';
 import {
   datasetNames,
   datasetTitles,
@@ -27,7 +28,7 @@ import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener
 import { comparisonTable } from './comparisonTable';
 import { probeAll } from './engines/choose';
 import { notesNetworks } from './measure';
-import { complain, dataLine, JsonDisplay, PersonDisplay, say, sentence, StatusLine, t } from './terminal';
+import { complain, dataLine, JsonDisplay, PersonDisplay, say, sentence, StatusLine, t, translate } from './terminal';
 import { exportFormats, exportRun } from './weights/export';
 
 /** The exit statuses of the contract. */
@@ -184,14 +185,19 @@ function parse(argv: readonly string[]): { values: Values; positionals: string[]
 
 function list(args: string[], values: Values): number {
   if (args.length) throw new UsageError(message('tooManyArguments', { command: 'list', argument: args[0]! }));
-  for (const { experiment, error } of loadExperiments(experimentsFolder)) {
+  const files = loadExperiments(experimentsFolder);
+  const rows = files.flatMap(({ experiment }) => (experiment ? [[experiment.id, translate(experiment.title)]] : []));
+  const widths = [0, 1].map((column) => Math.max(0, ...rows.map((row) => stringWidth(row[column]!))));
+  const cell = (text: string, column: number) => text + ' '.repeat(widths[column]! - stringWidth(text));
+  for (const { experiment, error } of files) {
     if (error) {
       complain(t(message('warningLine', { text: sentence(error) })));
     } else if (values.json) {
       const { id, title, question, epochs, presets } = experiment;
       say(JSON.stringify({ id, title, question, epochs, presets: ['course', ...Object.keys(presets)] }));
     } else {
-      say(`${experiment.id.padEnd(24)} ${experiment.title.padEnd(32)} ${experiment.question}`.trimEnd());
+      const cells = [cell(experiment.id, 0), cell(translate(experiment.title), 1), translate(experiment.question)];
+      say(cells.join('  ').trimEnd());
     }
   }
   return Exit.ok;

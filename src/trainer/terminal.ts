@@ -10,6 +10,8 @@ import { readRecord } from '../runs';
 
 /** The message in the language of the terminal. */
 export const t = ({ id, args }: Message): string => l10n.t(texts[id], args);
+/** A text that comes from an experiment file: its title or question, translated where the bundles know it. */
+export const translate = (english: string): string => l10n.t(english);
 export const say = (text: string): boolean => process.stdout.write(`${text}\n`);
 export const complain = (text: string): boolean => process.stderr.write(`${text}\n`);
 
@@ -88,7 +90,7 @@ export class PersonDisplay implements Display {
         this.line(
           t(
             message('trainingOn', {
-              title: experiment.title,
+              title: translate(experiment.title),
               parameters: parameterCount.toLocaleString('en'),
               engine,
               device,

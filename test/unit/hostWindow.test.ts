@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { activate, deactivate } from '../../src/extension';
 import { parseExperiment, resolveExperiment } from '../../src/experiment';
+import { loadExperiments } from '../../src/experimentFiles';
 import { LiveRuns } from '../../src/host/liveRuns';
 import { bundleOf } from '../../src/messages';
 import { Log } from '../../src/host/log';
@@ -131,8 +132,14 @@ describe('package.json', () => {
       .map((c) => c.command);
     expect(inMenus.filter((command) => !known.includes(command))).toEqual([]);
     const ids = known.flatMap((command) => /^convlab\.train\.(.+)$/.exec(command)?.[1] ?? []);
-    expect(ids).toContain('lenet5-mnist');
-    expect(ids.filter((id) => !fs.existsSync(path.join(repository, `experiments/${id}.json`)))).toEqual([]);
+    const experiments = loadExperiments(path.join(repository, 'experiments')).map(({ experiment }) => experiment!);
+    // In the order of the notes, the first of them LeNet-5.
+    expect(ids).toEqual(experiments.map(({ id }) => id));
+    expect(ids[0]).toBe('lenet5-mnist');
+    const english = JSON.parse(fs.readFileSync(path.join(repository, 'package.nls.json'), 'utf8')) as object;
+    for (const { id, title } of experiments) {
+      expect(english).toMatchObject({ [`command.train.${id}`]: `Train ${title}` });
+    }
   });
 
   test('settings that name folders are not taken from untrusted workspaces', () => {
@@ -359,11 +366,31 @@ describe('training', () => {
 });
 
 describe('the tree', () => {
-  test('shows experiments by network, and runs below', async () => {
+  test('shows experiments as the notes group them, and runs below', async () => {
     open();
+    const group = (title: string, ...children: string[]) => [
+      title,
+      undefined,
+      'group',
+      children.map((label) => [label, '', label.startsWith('Summary') ? 'comparison' : 'experiment', []]),
+    ];
     expect(outline(await draw())).toEqual([
-      ['LeNet-5', undefined, 'group', [['LeNet-5 on MNIST', '', 'experiment', []]]],
-      ['Comparison', undefined, 'group', [['Summary table and curves', '', 'comparison', []]]],
+      group('LeNet-5', 'LeNet-5 on MNIST'),
+      group(
+        'AlexNet',
+        'AlexNet on MNIST',
+        'AlexNet on Cats vs Dogs, from scratch',
+        'AlexNet on Cats vs Dogs, augmented',
+      ),
+      group('VGG-16', 'VGG-16 on Cats vs Dogs'),
+      group('ResNet-18', 'ResNet-18 on Cats vs Dogs'),
+      group('Comparison', 'Summary table and curves'),
+      group(
+        'TensorFlow appendix',
+        'AlexNet (Keras) on Cats vs Dogs',
+        'VGG-16 (Keras) on Cats vs Dogs',
+        'ResNet-50 (Keras) on Cats vs Dogs',
+      ),
     ]);
     await train('finish');
     await until(() => texts().length > 0);
@@ -374,6 +401,18 @@ describe('the tree', () => {
     expect(experiment![3]).toEqual([
       [expect.stringMatching(/Jan [12]/), 'quick · finished · 0.9876', 'run.finished', []],
     ]);
+  });
+
+  test('the figure of an experiment without a test set is said to be of the validation set', async () => {
+    open();
+    await run('convlab.train.alexnet-keras-catdog');
+    await until(() => texts().includes('AlexNet (Keras) on Cats vs Dogs: validation accuracy 0.9876'));
+    await vi.waitFor(async () => {
+      const experiment = (await draw()).flatMap(({ children }) => children).find(({ children }) => children.length > 0);
+      expect(experiment?.item.description).toBe('0.9876 validation');
+      expect(experiment?.item.tooltip).toContain('Best final validation accuracy: 0.9876');
+      expect(experiment?.children[0]!.item.description).toBe('quick · finished · 0.9876 validation');
+    });
   });
 
   test('a run under way can be stopped from its experiment and from itself', async () => {
@@ -415,9 +454,10 @@ describe('the tree', () => {
     fs.writeFileSync(path.join(extension, 'experiments/odd.json'), '{ "id": "odd", "titel": "Odd" }');
     open();
     const groups = await draw();
-    expect(groups.map(({ item }) => item.label)).toEqual(['LeNet-5', 'Comparison', 'Unusable experiment files']);
-    const { item } = groups[2]!.children[0]!;
-    expect([item.label, item.tooltip]).toEqual(['odd.json', expect.stringContaining('did you mean “title”?')]);
+    const { item, children } = groups.at(-1)!;
+    expect([item.label, children.length]).toEqual(['Unusable experiment files', 1]);
+    const odd = children[0]!.item;
+    expect([odd.label, odd.tooltip]).toEqual(['odd.json', expect.stringContaining('did you mean “title”?')]);
   });
 
   test('a run of an experiment that is gone stays visible', async () => {
@@ -429,11 +469,8 @@ describe('the tree', () => {
     fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('"lenet5-mnist"', '"renamed"'));
     open();
     const groups = outline(await draw()) as [string, unknown, unknown, unknown[]][];
-    expect(groups.map(([label, , , children]) => [label, children.length])).toEqual([
-      ['LeNet-5', 1],
-      ['Comparison', 1],
-      ['Other runs', 1],
-    ]);
+    const counts = Object.fromEntries(groups.map(([label, , , children]) => [label, children.length]));
+    expect(counts).toMatchObject({ 'LeNet-5': 1, Comparison: 1, 'Other runs': 1 });
   });
 });
 

@@ -1,0 +1,67 @@
+/**
+ * Every experiment that ships, trained for two steps by the real child process: the digits from the real MNIST, cats and
+ * dogs from the photographs that CONVLAB_CAT_DOG names, or from drawn pictures where it names none.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { classCounts, outputsOf, presetNames, resolveExperiment } from '../../src/experiment';
+import { loadExperiments } from '../../src/experimentFiles';
+import { buildNetwork } from '../../src/networks/catalog';
+import { parameterCount } from '../../src/networks/network';
+import { fill } from '../unit/drawnPictures';
+import { convlab, temporaryFolder } from './convlab';
+
+const experiments = loadExperiments('experiments').map(({ experiment }) => experiment!);
+let folder: string;
+let pictures = process.env['CONVLAB_CAT_DOG'];
+beforeAll(async () => {
+  folder = temporaryFolder();
+  if (pictures === undefined) {
+    pictures = path.join(folder, 'cat_dog');
+    await fill(pictures, { cat: 50, dog: 50 });
+  }
+});
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+describe.each(experiments.map((experiment) => [experiment.id, experiment] as const))('%s', (id, experiment) => {
+  it.each(presetNames)('builds its network in the preset %s', (preset) => {
+    const resolved = resolveExperiment(experiment, preset);
+    const { size, channels } = resolved.input;
+    const network = buildNetwork(resolved.network.name, [channels, size, size], outputsOf(resolved));
+    expect(network.outputs).toBe(resolved.dataset.name === 'cat-dog' ? 1 : classCounts[resolved.dataset.name]);
+  });
+
+  it('trains', async () => {
+    const runs = path.join(folder, id);
+    const { batchSize, dataset } = experiment;
+    const photographs = dataset.name === 'cat-dog';
+    const result = await convlab([
+      ...['train', id, '--preset', 'quick', '--engine', 'onnx', '--limit', String(2 * batchSize), '--epochs', '1'],
+      ...['--json', '--runs', runs, ...(photographs ? ['--data', pictures!] : [])],
+    ]);
+    // Its checkpoints are as large as its network.
+    fs.rmSync(runs, { recursive: true, force: true });
+    expect(result.error).toBe('');
+    expect(result.status).toBe(0);
+
+    const resolved = resolveExperiment(experiment, 'quick');
+    const { size, channels } = resolved.input;
+    const network = buildNetwork(resolved.network.name, [channels, size, size], outputsOf(resolved));
+    const started = result.events.find((event) => event.type === 'started')!;
+    expect(started).toMatchObject({ stepsPerEpoch: 2, parameterCount: parameterCount(network) });
+    expect(started.examples.train).toBe(2 * batchSize);
+    const losses = result.events.flatMap((event) => (event.type === 'step' ? [event.loss] : []));
+    expect(losses).toHaveLength(2);
+    // Before it has learnt, a network is as good as guessing; the second step follows the first update, which may overshoot.
+    const guessing = Math.log(classCounts[dataset.name]);
+    expect(losses[0]).toBeGreaterThan(0.5 * guessing);
+    expect(losses[0]).toBeLessThan(2 * guessing);
+    const epoch = result.events.find((event) => event.type === 'epoch')!;
+    for (const { layer, updateRatio } of epoch.layers) expect(updateRatio, layer).toBeGreaterThan(0);
+    expect(result.events.at(-1)).toMatchObject({
+      type: 'finished',
+      testedOnTestSet: !photographs || dataset.split.test !== undefined,
+    });
+  });
+});
