@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
 import { onnxProvider } from '../src/trainer/engines/onnx/engine';
+import { machineMemory } from '../src/trainer/engines/memory';
 import { OnnxModel } from '../src/trainer/engines/onnx/model';
 import { allocatorTunables } from '../src/trainerClient';
 import { batchOf, child, knownNetworks, loadInitial, median, networkOf, optionsOf, timeSteps } from './parts/workload';
@@ -56,7 +57,7 @@ async function main(): Promise<void> {
     enableProfiling: true,
     profileFilePrefix: join(folder, 'profile'),
   };
-  const model = new OnnxModel(ort, networkOf(name), optionsOf(name), sessionOptions, () => undefined);
+  const model = new OnnxModel(ort, networkOf(name), optionsOf(name), sessionOptions, () => undefined, machineMemory());
   await loadInitial(model);
   const steps = Number(values.steps);
   const seconds = await timeSteps(model, batchOf(name), steps);

@@ -136,6 +136,10 @@ export const texts = {
   engineUnknown: 'There is no engine called “{name}”; there are: {known}.',
   engineOutOfMemory: 'Memory ran out while training with batches of {batchSize}.',
   engineOutOfMemoryAdvice: 'Use a smaller batchSize or a smaller input size, or close other programs.',
+  memoryShort:
+    'A training step takes about {needed} MiB of memory, and {available} MiB are available. If training is slow or ends for want of memory, close other programs, or use a smaller input size or another network.',
+  batchNormDivided:
+    'A batch of {batchSize} would take about {whole} MiB of memory, and {available} MiB are available, so {microBatch} examples pass through the network at a time. Batch norm then takes its statistics from {microBatch} examples instead of {batchSize}. Close other programs, or use a smaller input size, to train on whole batches.',
   weightsUnsupported: 'Pretrained weights are not available in this version of ConvLab.',
   weightsUnsupportedAdvice: 'Set network.weights to “scratch”.',
 
@@ -313,6 +317,8 @@ export const texts = {
   runParameters: 'Parameters',
   runExamples: 'Examples',
   runExamplesParts: '{train} training, {validation} validation, {test} test',
+  runMicroBatch: 'Examples at once',
+  runMicroBatchParts: '{microBatch} of a batch of {batchSize}, for the sake of memory',
   runSteps: 'Steps per epoch',
   runClasses: 'Classes',
   runSeed: 'Seed',

@@ -44,6 +44,8 @@ export interface StartedEvent {
   readonly versions: Readonly<Record<string, string>>;
   readonly parameterCount: number;
   readonly stepsPerEpoch: number;
+  /** Examples that pass through the network at once; absent in runs of earlier versions. */
+  readonly microBatch?: number;
   readonly examples: { readonly train: number; readonly validation: number; readonly test: number };
   readonly classNames: readonly string[];
   /** Absent in runs of earlier versions. */

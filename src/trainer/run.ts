@@ -142,7 +142,9 @@ export async function run(
     checkDiskSpace(folder.folder, network);
     surroundings.progress(message('compilingNetwork', { network: networks[experiment.network.name].title }));
     const { batchSize, loss, optimizer, seed, microBatch } = experiment;
-    model = await engine.compile(network, { batchSize, loss, optimizer, seed, microBatch });
+    // A run that goes on keeps the passes that it began with: with others its figures would differ.
+    const passes = before.started?.microBatch ?? microBatch;
+    model = await engine.compile(network, { batchSize, loss, optimizer, seed, microBatch: passes });
 
     const loop = new Loop(experiment, network, model, dataset, folder, surroundings, emit);
     if (!before.started) {
@@ -158,12 +160,14 @@ export async function run(
         versions: { convlab: surroundings.version, node: process.versions.node, ...engine.versions },
         parameterCount: parameterCount(network),
         stepsPerEpoch: loop.stepsPerEpoch,
+        microBatch: model.microBatch,
         examples: dataset.counts,
         classNames: dataset.classNames,
         data: dataset.provenance,
       });
     }
-    for (const warning of [...opened.warnings, ...dataset.warnings]) emit({ type: 'warning', message: warning });
+    for (const warning of [...opened.warnings, ...dataset.warnings, ...(model.warnings ?? [])])
+      emit({ type: 'warning', message: warning });
     await loop.begin(request.resume !== undefined);
     const result = await loop.train();
     folder.writeResult(result);

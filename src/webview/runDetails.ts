@@ -61,6 +61,17 @@ export class RunDetails {
           ),
         ),
         ...fact('runSteps', language.count(started.stepsPerEpoch)),
+        ...(started.microBatch && started.microBatch < experiment.batchSize
+          ? fact(
+              'runMicroBatch',
+              language.text(
+                message('runMicroBatchParts', {
+                  microBatch: language.count(started.microBatch),
+                  batchSize: language.count(experiment.batchSize),
+                }),
+              ),
+            )
+          : []),
         ...fact('runClasses', language.list(started.classNames)),
         ...fact('runSeed', String(experiment.seed)),
         ...fact('runPreset', h('code', {}, experiment.preset)),

@@ -1,4 +1,8 @@
 /** The embedded engine, on ONNX Runtime's CPU kernels. */
+import { expect, it } from 'vitest';
+import { buildNetwork } from '../../src/networks/catalog';
+import { initialBuffers, initialParameters } from '../../src/networks/network';
+import { fillUniform, streamKey } from '../../src/random';
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 import { describeEngine } from './conformance';
 
@@ -7,3 +11,27 @@ describeEngine(onnxProvider, {
 });
 // Every rule again without what the self-check can switch off.
 describeEngine(onnxProvider, { engine: { without: ['winograd', 'fused-operators'] } });
+
+it('divides a batch where memory is short, to the same step', async () => {
+  const network = buildNetwork('alexnet', [3, 224, 224], 1);
+  const images = new Float32Array(8 * 3 * 224 * 224);
+  fillUniform(images, streamKey(1, 2), 1);
+  const batch = { images, labels: Int32Array.from({ length: 8 }, (_, i) => i % 2), size: 8 };
+  const step = async (available: number) => {
+    const engine = await onnxProvider.open({ memory: { total: 2 ** 36, available } });
+    const optimizer = { name: 'adam', learningRate: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8 } as const;
+    const model = await engine.compile(network, { batchSize: 8, loss: 'bce_with_logits', optimizer, seed: 1 });
+    await model.load({ parameters: initialParameters(network, 1), buffers: initialBuffers(network) });
+    const { microBatch, warnings } = model;
+    const { loss, logits } = await model.gradients(batch, { epoch: 1, step: 0 });
+    await engine.dispose();
+    return { microBatch, warnings, loss, logits };
+  };
+  const whole = await step(2 ** 36);
+  const divided = await step(2.49e9);
+  expect([whole.microBatch, whole.warnings]).toEqual([8, []]);
+  expect([divided.microBatch, divided.warnings]).toEqual([4, []]);
+  // The order of summation differs, in float32: some 1e-7 of the largest logit.
+  divided.logits.forEach((logit, i) => expect(logit).toBeCloseTo(whole.logits[i]!, 6));
+  expect(divided.loss).toBeCloseTo(whole.loss, 6);
+});

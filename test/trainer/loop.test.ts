@@ -55,14 +55,17 @@ function scripted(losses: readonly number[], gradientNorm = 1): EngineProvider {
   };
 }
 
-async function train(provider: EngineProvider): Promise<{ outcome: string; events: RunEvent[] }> {
+async function train(
+  provider: EngineProvider,
+  { resume, stopAt }: { resume?: string; stopAt?: number } = {},
+): Promise<{ outcome: string; events: RunEvent[] }> {
   const events: RunEvent[] = [];
   const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', {
     limit: 640,
     epochs: 2,
   });
   const outcome = await run(
-    { experiment, engine: 'auto', runsFolder: runs },
+    { experiment, engine: 'auto', runsFolder: runs, resume },
     {
       version: '0',
       providers: [provider],
@@ -70,7 +73,7 @@ async function train(provider: EngineProvider): Promise<{ outcome: string; event
       emit: (more) => events.push(...more),
       progress: () => undefined,
       runFolder: () => undefined,
-      stopRequested: () => undefined,
+      stopRequested: () => (events.filter((e) => e.type === 'step').length === stopAt ? 'user' : undefined),
     },
   );
   return { outcome, events };
@@ -106,6 +109,24 @@ it('weighs an epoch’s mean by examples and finishes', async () => {
   const epoch = events.find((e) => e.type === 'epoch');
   // Ten batches of 64, half of them at 2 and half at 4.
   expect(epoch).toMatchObject({ trainLoss: 3, trainAccuracy: 10 / 640 });
+});
+
+it('goes on with the passes that a run began with, whatever memory there is now', async () => {
+  const asked: (number | undefined)[] = [];
+  const provider = scripted([2]);
+  const open: EngineProvider['open'] = async (options) => {
+    const engine = await provider.open(options);
+    const compile: Engine['compile'] = async (network, modelOptions) => {
+      asked.push(modelOptions.microBatch);
+      return { ...(await engine.compile(network, modelOptions)), microBatch: modelOptions.microBatch ?? 16 };
+    };
+    return { ...engine, compile };
+  };
+  const first = await train({ ...provider, open }, { stopAt: 3 });
+  expect(first.outcome).toBe('stopped');
+  expect(first.events.find((e) => e.type === 'started')).toMatchObject({ microBatch: 16 });
+  expect((await train({ ...provider, open }, { resume: onlyRun(runs) })).outcome).toBe('finished');
+  expect(asked).toEqual([undefined, 16]);
 });
 
 it('a defect of an engine is a failed run with a sentence, not a crash', async () => {

@@ -5,6 +5,7 @@
 import { Network, Tensors } from '../../networks/network';
 import { Message } from '../../messages';
 import type { EngineName } from '../../protocol';
+import type { MachineMemory } from './memory';
 
 export type { EngineName };
 
@@ -100,6 +101,8 @@ export interface Model {
   readonly network: Network;
   /** Examples per pass that the engine uses in training (see ModelOptions.microBatch). */
   readonly microBatch: number;
+  /** What the user should know of how the network fits the memory; default: nothing. */
+  readonly warnings?: readonly Message[];
   /** Replaces the state; without `optimizer` the moments start at zero. Throws when a name or length does not fit. */
   load(state: ModelState): Promise<void>;
   /** A copy of the state. */
@@ -123,6 +126,8 @@ export type Optimization = 'winograd' | 'fused-operators';
 export interface EngineOptions {
   /** CPU threads; default: physical cores. */
   readonly threads?: number;
+  /** Other than this machine's memory only in tests. */
+  readonly memory?: MachineMemory;
   /** Optimizations to leave out, because they go wrong on this machine (see selfCheck.ts). */
   readonly without?: readonly Optimization[];
 }

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
 import { Availability, Engine, EngineOptions, EngineProvider, Optimization } from '../engine';
+import { machineMemory } from '../memory';
 import { OnnxModel, OrtApi } from './model';
 
 const optimizations: readonly Optimization[] = ['winograd', 'fused-operators'];
@@ -46,6 +47,7 @@ export const onnxProvider: EngineProvider = {
           modelOptions,
           sessionOptions,
           () => models.delete(model),
+          options.memory ?? machineMemory(),
           options.without,
         );
         models.add(model);

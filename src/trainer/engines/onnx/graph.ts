@@ -2,8 +2,10 @@
  * Builds an ONNX graph value by value, with the shape of every value known. The lowering (training.ts and the files it
  * calls) writes graphs through it; session.ts gives the finished model to ONNX Runtime.
  */
+import { elements } from '../../../networks/network';
 import type { Optimization } from '../engine';
-import { Attribute, ConstantSpec, ElementType, encodeModel, NodeSpec, TensorSpec } from './proto';
+import { peakBytes } from './liveness';
+import { Attribute, ConstantSpec, ElementType, elementBytes, encodeModel, NodeSpec, TensorSpec } from './proto';
 
 /** A tensor in the graph. */
 export type Value = TensorSpec;
@@ -36,6 +38,8 @@ export class Graph {
   scope = '';
   /** What each reshaped value is a view of. */
   private readonly sources = new Map<Value, Value>();
+  /** Of every value that a node gives. */
+  private readonly bytes = new Map<string, number>();
 
   /** @param without optimizations that no operator of this graph may use */
   constructor(
@@ -87,6 +91,7 @@ export class Graph {
       inputs: inputs.map((value) => value?.name ?? ''),
       outputs: values.map((value) => value.name),
     });
+    for (const { name, type, shape } of values) this.bytes.set(name, elementBytes[type] * elements(shape));
     return values;
   }
 
@@ -249,14 +254,24 @@ export class Graph {
   /** The finished model as ONNX bytes, without the nodes that no output needs. */
   encode(): Uint8Array {
     const { name, inputs, outputs } = this;
-    const plain = neededNodes(this.nodes, outputs);
-    const nodes = this.uses('fused-operators') ? neededNodes(fused(plain, outputs), outputs) : plain;
+    const nodes = this.computed();
     const needed = new Set(nodes.flatMap((spec) => spec.inputs));
     const constants = [...this.constants.values()].filter((constant) => needed.has(constant.name));
     // ONNX Runtime starts from the nodes whose results no other takes, the last one first, and computes what each needs
     // just before it, the last one first again. Written backwards, everything is computed in the order in which it was
     // added, and what only one gradient needs no earlier than that gradient.
     return encodeModel({ name, nodes: nodes.toReversed(), inputs, outputs, constants, opsets });
+  }
+
+  /** Bytes that the values between inputs and outputs take at once; what an operator takes for itself is not among them. */
+  peakBytes(): number {
+    return peakBytes(this.computed(), this.bytes, new Set(this.outputs.map((value) => value.name)));
+  }
+
+  /** The nodes that the outputs need, in the order in which they are computed. */
+  private computed(): NodeSpec[] {
+    const plain = neededNodes(this.nodes, this.outputs);
+    return this.uses('fused-operators') ? neededNodes(fused(plain, this.outputs), this.outputs) : plain;
   }
 }
 

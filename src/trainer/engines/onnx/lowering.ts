@@ -22,6 +22,8 @@ interface MaskInput {
 /** A graph with the names by which model.ts feeds and fetches; parameters and buffers are fed by their own names. */
 export interface TrainingGraph {
   readonly model: Uint8Array;
+  /** What the values inside take at once. */
+  readonly peakBytes: number;
   /** [size, channels, height, width]. */
   readonly images: string;
   /** [size, outputs]: one-hot classes, or the labels 0 and 1 for one logit. */
@@ -246,6 +248,7 @@ class TrainingLowering {
     };
     return {
       model: graph.encode(),
+      peakBytes: graph.peakBytes(),
       images: 'images',
       targets: targets.name,
       scale: scale.name,

@@ -7,6 +7,7 @@
 /** Element types, with ONNX's numbers (TensorProto.DataType). */
 export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9 } as const;
 export type ElementType = keyof typeof elementTypes;
+export const elementBytes: Readonly<Record<ElementType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1 };
 
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
