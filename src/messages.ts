@@ -181,6 +181,7 @@ export const texts = {
   exportNotWritable: 'The file {file} could not be written: {reason}',
   exportNotWritableAdvice: 'Choose another place, or free some space.',
   usageEngines: 'what can train here, how fast, and why not the others',
+  usageSetup: 'make the native TensorFlow engine usable, or remove it',
   usageData: 'fetch and verify a dataset',
   unknownCommand: 'There is no command “{command}”.',
   unknownCommandNearest: 'There is no command “{command}”. Did you mean “{nearest}”?',
@@ -329,15 +330,75 @@ export const texts = {
   settingsCaption: 'The settings as this run used them; the paths are those of the experiment file.',
 
   // Native TensorFlow
-  tensorflowNotInstalled:
-    'The optional package @tensorflow/tfjs-node-gpu is not installed; ConvLab trains without it. To use it, run “npm install @tensorflow/tfjs-node-gpu@4.22.0” in {folder}.',
+  tensorflowNotSetUp: 'Native TensorFlow is not set up; ConvLab trains without it.',
+  tensorflowSetUp: 'Run “convlab setup tensorflow” in a terminal, or “ConvLab: Set Up TensorFlow” in the editor.',
   tensorflowIncomplete:
-    '@tensorflow/tfjs-node-gpu is installed in {folder}, but {file} is missing, most likely because its download failed; run “npm install” in that folder, or train with another engine.',
+    '@tensorflow/tfjs-node-gpu is installed in {folder}, but {file} is missing, most likely because its download failed.',
+  tensorflowGone: 'Native TensorFlow was set up in {folder}, but {file} is no longer there.',
   tensorflowNotLoaded: 'Native TensorFlow in {folder} could not be loaded: {reason}',
-  tensorflowNotLoadedAdvice: 'Install @tensorflow/tfjs-node-gpu again, or train with another engine.',
-  tensorflowNoCuda: 'Native TensorFlow cannot use the GPU {gpu}.',
-  tensorflowNoCudaAdvice:
-    'Install CUDA 11.2 with cuDNN 8.1, or set CUDA_VISIBLE_DEVICES=-1 to train on the processor, or choose another engine.',
+  tensorflowSetUpAgain:
+    'Run “convlab setup tensorflow” or “ConvLab: Set Up TensorFlow” again, or train with another engine.',
+  tensorflowGpuNoDriver:
+    'TensorFlow {tensorflow} does not use the GPU {gpu}: it does not find the NVIDIA driver’s library (libcuda).',
+  tensorflowGpuVersions:
+    'TensorFlow {tensorflow} does not use the GPU {gpu}: the NVIDIA driver at work is version {kernel}, but its library is version {library}.',
+  tensorflowGpuOldDriver:
+    'TensorFlow {tensorflow} does not use the GPU {gpu}: the NVIDIA driver is older than its CUDA libraries.',
+  tensorflowGpuInit: 'TensorFlow {tensorflow} does not use the GPU {gpu}: the NVIDIA driver refused ({error}).',
+  tensorflowGpuLibraries: 'TensorFlow {tensorflow} does not use the GPU {gpu}: it does not find {libraries}.',
+  tensorflowGpuSomeLibraries:
+    'TensorFlow {tensorflow} does not use the GPU {gpu}: CUDA libraries are missing, and it does not say which.',
+  tensorflowGpuCapability:
+    'TensorFlow {tensorflow} does not use the GPU {gpu}: its compute capability is {has}, and {wants} is needed.',
+  tensorflowGpuBuild: 'TensorFlow {tensorflow} does not use the GPU {gpu}: it was built without CUDA.',
+  tensorflowGpuPip:
+    'Run “{python} -m pip install "tensorflow[and-cuda]"” and set TensorFlow up again; set CUDA_VISIBLE_DEVICES=-1 to train with it on the processor.',
+  tensorflowGpuCuda112:
+    'Install CUDA 11.2 with cuDNN 8.1 and set TensorFlow up again, or link it to a Python that has “tensorflow[and-cuda]”; set CUDA_VISIBLE_DEVICES=-1 to train with it on the processor.',
+  tensorflowGpuDriverAdvice:
+    'Install the current NVIDIA driver and set TensorFlow up again; set CUDA_VISIBLE_DEVICES=-1 to train with it on the processor.',
+  tensorflowGpuRestart: 'Restart the machine, so that both are of one version, and set TensorFlow up again.',
+  tensorflowGpuOther:
+    'Train with another engine, or set CUDA_VISIBLE_DEVICES=-1 to train with TensorFlow on the processor.',
+  setupPackage: 'Installing {package} with npm…',
+  setupDownload: 'Downloading TensorFlow ({megabytes} MB so far)…',
+  setupPython: 'Looking for a TensorFlow that Python has…',
+  setupLink: 'Linking to the TensorFlow in {folder}…',
+  setupTrial: 'Trying TensorFlow out…',
+  setupDone: 'TensorFlow {tensorflow} is set up and computes on: {device}. Its library: {library}',
+  setupRemoved: 'Native TensorFlow was removed from {folder}.',
+  setupNothingToRemove: 'Native TensorFlow is not set up in {folder}; there is nothing to remove.',
+  setupCancelled: 'The setup was cancelled; nothing was changed.',
+  setupPackageFailed: 'npm could not install {package}: {reason}.',
+  setupNpmAdvice: 'Check the network, and the registry that “npm config get registry” names, and try again.',
+  setupDownloadFailed: 'TensorFlow could not be downloaded ({reason}).',
+  setupDownloadAdvice:
+    'Set the environment variable TFJS_NODE_CDN_STORAGE to the address of a mirror, or let it use Python’s: “pip install tensorflow” and try again.',
+  setupTrialFailed: 'TensorFlow was installed, but it does not run here: {reason}.',
+  setupTrialAdvice:
+    'Train with another engine, or name a Python whose TensorFlow works with --python or the setting convlab.tensorflowPython.',
+  setupInUse: 'The TensorFlow in {folder} is in use.',
+  setupInUseAdvice: 'Stop the runs that train with it and try again.',
+  setupNotWritable: 'ConvLab cannot write to its storage {folder} ({reason}).',
+  setupNotWritableAdvice: 'Make the folder writable, or free some space, and try again.',
+  npmMissing: 'npm was not found on the PATH.',
+  npmAdvice: 'Install Node.js from https://nodejs.org, which brings npm, and try again.',
+  pythonMissing: 'There is no Python interpreter at {python}.',
+  pythonFailed: 'The Python {python} could not be asked for its TensorFlow ({reason}).',
+  pythonAdvice:
+    'Name the interpreter, or the folder of its virtual environment, with --python or the setting convlab.tensorflowPython.',
+  pythonWithoutTensorflow: 'The Python {python} has no TensorFlow.',
+  pythonInstall: 'Run “{python} -m pip install tensorflow” and try again.',
+  pythonTensorflowLacks: 'The TensorFlow in {folder} cannot be linked to, because it has no {file}.',
+  pythonUpgrade: 'Run “{python} -m pip install --upgrade tensorflow” and try again.',
+  pythonNotOnWindows:
+    'Python’s TensorFlow can be linked to on Linux, macOS and WSL; use ConvLab in WSL, or set it up without naming {python}.',
+  compilerMissing: 'A C++ compiler is needed to link to TensorFlow, and none was found on the PATH.',
+  compilerLinux:
+    'Install one (Debian and Ubuntu: “sudo apt install g++”; Fedora: “sudo dnf install gcc-c++”) and try again.',
+  compilerMac: 'Run “xcode-select --install” and try again.',
+  compilerOther: 'Install one and try again.',
+  compileFailed: 'The compiler {compiler} could not build the connection to TensorFlow: {reason}.',
 
   // WebGPU
   webgpuNoBuild: 'The package webgpu has no build for {platform}; it has builds for {known}.',

@@ -242,16 +242,28 @@ export interface DatasetReport {
   readonly verified: boolean;
 }
 
+/** To make native TensorFlow usable, or to remove what that made. Paths are absolute. */
+export interface SetupRequest {
+  /** ConvLab's folder for what it installs. */
+  readonly storage: string;
+  readonly remove?: boolean;
+  /** The interpreter whose TensorFlow is to be used, or its name on the PATH. */
+  readonly python?: string;
+  /** Virtual environments to search where none is named; only such as the user trusts, because their Python is run. */
+  readonly environments?: readonly string[];
+}
+
 /** What a trainer process is started for. */
 export type TrainerTask =
   | { readonly type: 'train'; readonly request: TrainRequest }
   | { readonly type: 'measure'; readonly request: MeasureRequest }
   | { readonly type: 'estimate'; readonly request: EstimateRequest }
-  | { readonly type: 'dataset'; readonly request: DatasetRequest };
+  | { readonly type: 'dataset'; readonly request: DatasetRequest }
+  | { readonly type: 'setup'; readonly request: SetupRequest };
 
 export type ToTrainer =
   | (TrainerTask & { readonly protocol: number })
-  /** Finish the step at hand, write a checkpoint when training, exit. */
+  /** Finish the step at hand, write a checkpoint when training, undo a setup, exit. */
   | { readonly type: 'stop' };
 
 export type FromTrainer =
@@ -269,11 +281,11 @@ export type FromTrainer =
   | { readonly type: 'unmeasured'; readonly network: NetworkName; readonly reason: Message }
   | { readonly type: 'estimate'; readonly estimate: Estimate }
   | { readonly type: 'dataset'; readonly report: DatasetReport }
-  /** How measuring or estimating ended; a run ends with an event. */
+  /** How measuring, estimating or setting up ended, and what a setup has to say; a run ends with an event. */
   | {
       readonly type: 'ended';
       readonly end:
-        | { readonly kind: 'finished' | 'stopped' }
+        | { readonly kind: 'finished' | 'stopped'; readonly messages?: readonly Message[] }
         | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message };
     };
 

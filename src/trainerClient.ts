@@ -1,5 +1,5 @@
 /**
- * Starts a trainer in a child process to train, measure or estimate, passes its messages on, and stops it. The extension
+ * Starts a trainer in a child process to train, measure, estimate or set up, passes its messages on, and stops it. The extension
  * host and the terminal use the same client, so a run behaves the same in both.
  */
 import { ChildProcess, execFile, fork } from 'node:child_process';
@@ -51,7 +51,8 @@ export interface TrainerOptions {
 
 /** How a trainer ended. A crash is also reported where the trainer could not report anything itself. */
 export type TrainerEnd =
-  | { readonly kind: 'finished' | 'stopped' }
+  /** `messages`: what a setup has to say at its end. */
+  | { readonly kind: 'finished' | 'stopped'; readonly messages?: readonly Message[] }
   | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message }
   | { readonly kind: 'crashed'; readonly message: Message; readonly advice: Message };
 

@@ -27,8 +27,20 @@ import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../r
 import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
 import { comparisonTable } from './comparisonTable';
 import { probeAll } from './engines/choose';
+import { storageFolder } from './engines/tfjs/installation';
 import { notesNetworks } from './measure';
-import { complain, dataLine, JsonDisplay, PersonDisplay, say, sentence, StatusLine, t, translate } from './terminal';
+import {
+  complain,
+  dataLine,
+  JsonDisplay,
+  PersonDisplay,
+  say,
+  sentence,
+  sentences,
+  StatusLine,
+  t,
+  translate,
+} from './terminal';
 import { exportFormats, exportRun } from './weights/export';
 
 /** The exit statuses of the contract. */
@@ -59,6 +71,8 @@ const options = {
   measure: { type: 'boolean' },
   network: { type: 'string', multiple: true },
   again: { type: 'boolean' },
+  python: { type: 'string' },
+  remove: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -111,6 +125,12 @@ const commands = {
     about: message('usageData'),
     options: ['data', 'lang', 'json'],
     run: data,
+  },
+  setup: {
+    arguments: 'tensorflow [--python FILE] [--remove]',
+    about: message('usageSetup'),
+    options: ['python', 'remove', 'lang'],
+    run: setup,
   },
 } satisfies Record<
   string,
@@ -258,12 +278,8 @@ async function engines(args: string[], values: Values): Promise<number> {
     const engine = provider.name;
     if (!availability.usable) {
       if (values.json) say(JSON.stringify({ engine, ...availability }));
-      else {
-        const { reason, action } = availability;
-        say(
-          t(message('engineUnusableLine', { engine, reason: [reason, ...(action ? [action] : [])].map(t).join(' ') })),
-        );
-      }
+      else
+        say(t(message('engineUnusableLine', { engine, reason: sentences(availability.reason, availability.action) })));
       continue;
     }
     const device = { ...availability.device, threads: threads ?? availability.device.threads };
@@ -374,6 +390,40 @@ function sayDataset({ dataset, provenance, folder, classes, parts, leftOut }: Da
   else say(t(message('picturesVerified', { ...figures, count, names, left: leftOut.count })));
   for (const reason of leftOut.reasons) complain(t(message('warningLine', { text: t(reason) })));
   say(dataLine(provenance));
+}
+
+async function setup([what, ...more]: string[], values: Values): Promise<number> {
+  if (what !== 'tensorflow') {
+    throw new UsageError(message('missingArgument', { command: 'setup', argument: 'tensorflow' }));
+  }
+  if (more.length) throw new UsageError(message('tooManyArguments', { command: 'setup', argument: more[0]! }));
+  const { remove } = values;
+  // A bare name is looked for on the PATH.
+  const bare = values.python !== undefined && path.basename(values.python) === values.python;
+  const python = values.python === undefined || bare ? values.python : path.resolve(values.python);
+  const status = new StatusLine();
+  let stage: string | undefined;
+  const trainer = startTask(
+    { type: 'setup', request: { storage: storageFolder(), remove, python } },
+    { script: path.join(__dirname, 'trainer.js') },
+    {
+      onProgress: (text) => {
+        status.show(t(text));
+        // Where there is no status line, each stage is told once.
+        if (!status.visible && text.id !== stage) complain(t(text));
+        stage = text.id;
+      },
+      onLog: complain,
+    },
+  );
+  const release = stopOnSignals(trainer, () => undefined);
+  const end = await trainer.ended;
+  release();
+  status.clear();
+  if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
+  if (end.kind === 'stopped') complain(t(message('setupCancelled')));
+  for (const text of end.messages ?? []) say(t(text));
+  return end.kind === 'finished' ? Exit.ok : Exit.stopped;
 }
 
 function wholeNumber(option: string, text: string, least: number): number {

@@ -1,13 +1,15 @@
 /**
- * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, to estimate
- * how long training would take, or to tell of a dataset), does it, and exits. When whoever started it goes away, the channel closes; training then
- * writes a checkpoint and exits too.
+ * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, to estimate how
+ * long training would take, to tell of a dataset, or to set native TensorFlow up), does it, and exits. When whoever
+ * started it goes away, the channel closes; training then writes a checkpoint, a setup undoes what it did, and both exit.
  */
 import packageJson from '../../package.json';
 import { Message, message, UserError } from '../messages';
 import { parseResolved } from '../experiment';
 import { FromTrainer, Machine, protocolVersion, RunEvent, ToTrainer, TrainerTask } from '../protocol';
 import { reportDataset } from './data/report';
+import { setupFolder } from './engines/tfjs/installation';
+import { removeTensorflow, setUpTensorflow } from './engines/tfjs/setup';
 import { estimate } from './estimate';
 import { measureEngine, Stopped } from './measure';
 import { run } from './run';
@@ -16,6 +18,13 @@ import { run } from './run';
 const sendIntervalMs = 80;
 
 let stopReason: 'user' | 'editorGone' | undefined;
+const stopped = new AbortController();
+
+function askToStop(reason: 'user' | 'editorGone'): void {
+  stopReason ??= reason;
+  stopped.abort();
+}
+
 let pending: RunEvent[] = [];
 let sendTimer: NodeJS.Timeout | undefined;
 
@@ -110,25 +119,50 @@ async function survey(task: Asked<'measure' | 'estimate' | 'dataset'>): Promise<
   process.exit(end.kind === 'failed' ? 1 : 0);
 }
 
+async function setUp({ protocol, request }: Asked<'setup'>): Promise<void> {
+  let end: Extract<FromTrainer, { type: 'ended' }>['end'];
+  try {
+    checkVersion(protocol);
+    const progress = (text: Message) => void send({ type: 'progress', message: text });
+    const messages = request.remove
+      ? [removed(request.storage)]
+      : await setUpTensorflow({ ...request, signal: stopped.signal, progress });
+    end = { kind: 'finished', messages };
+  } catch (error) {
+    if (stopped.signal.aborted) end = { kind: 'stopped' };
+    else if (error instanceof UserError) end = { kind: 'failed', message: error.userMessage, advice: error.advice };
+    else throw error;
+  }
+  await send({ type: 'ended', end });
+  process.exit(end.kind === 'failed' ? 1 : 0);
+}
+
+function removed(storage: string): Message {
+  const folder = setupFolder(storage);
+  return removeTensorflow(storage) ? message('setupRemoved', { folder }) : message('setupNothingToRemove', { folder });
+}
+
 if (!process.send) {
   console.error('This is ConvLab’s trainer process; start it with “convlab train”.');
   process.exit(2);
 }
 // A terminal sends Ctrl+C to the whole process group; the parent decides what it means.
 process.on('SIGINT', () => undefined);
-process.on('SIGTERM', () => (stopReason ??= 'user'));
+process.on('SIGTERM', () => askToStop('user'));
 process.on('disconnect', () => {
-  stopReason ??= 'editorGone';
-  // Only a run has something to lose: its loop writes a checkpoint and exits by itself.
-  if (begun !== 'train') process.exit(0);
+  askToStop('editorGone');
+  // A run writes a checkpoint first and a setup clears up; the others have nothing to lose.
+  if (begun !== 'train' && begun !== 'setup') process.exit(0);
 });
 let begun: TrainerTask['type'] | undefined;
 process.on('message', (toTrainer: ToTrainer) => {
   if (toTrainer.type === 'stop') {
-    stopReason ??= 'user';
+    askToStop('user');
   } else if (begun === undefined) {
     begun = toTrainer.type;
-    void (toTrainer.type === 'train' ? train(toTrainer) : survey(toTrainer));
+    if (toTrainer.type === 'train') void train(toTrainer);
+    else if (toTrainer.type === 'setup') void setUp(toTrainer);
+    else void survey(toTrainer);
   }
 });
 void send({ type: 'hello', protocol: protocolVersion });

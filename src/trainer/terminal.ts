@@ -16,8 +16,9 @@ export const say = (text: string): boolean => process.stdout.write(`${text}\n`);
 export const complain = (text: string): boolean => process.stderr.write(`${text}\n`);
 
 /** What happened and what to do next. */
-export const sentence = ({ userMessage, advice }: UserError): string =>
-  [userMessage, ...(advice ? [advice] : [])].map(t).join(' ');
+export const sentences = (what: Message, advice?: Message): string =>
+  [what, ...(advice ? [advice] : [])].map(t).join(' ');
+export const sentence = ({ userMessage, advice }: UserError): string => sentences(userMessage, advice);
 
 /** Which data these are, in a sentence or two. */
 export function dataLine({ title, source, terms, note }: DataProvenance): string {

@@ -10,7 +10,11 @@ import { buildNetwork } from '../../src/networks/catalog';
 import { initialBuffers, initialParameters } from '../../src/networks/network';
 import { EngineProvider } from '../../src/trainer/engines/engine';
 import { tfjsEngine } from '../../src/trainer/engines/tfjs/model';
-import { prepareProcess, tensorflowProvider, tensorflowProviderOf } from '../../src/trainer/engines/tfjs/provider';
+import { openEngine } from '../../src/trainer/engines/choose';
+import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
+import { whyNoGpu } from '../../src/trainer/engines/tfjs/gpuLog';
+import { findInstallation, packageFolder, recordFile, setupFolder } from '../../src/trainer/engines/tfjs/installation';
+import { prepareProcess, tensorflowProviderOf } from '../../src/trainer/engines/tfjs/provider';
 import { everyLayer } from './cases';
 import { describeEngine } from './conformance';
 import { loadTfjsCpu } from './tfjsCpu';
@@ -119,23 +123,45 @@ describe('native TensorFlow', () => {
 
   it('that is not installed is optional, and the reason says how to get it', async () => {
     const absent = tensorflowProviderOf(() => undefined, noGpu);
-    const availability = await absent.probe();
-    expect(availability.usable).toBe(false);
-    const sentence = availability.usable ? '' : english(availability.reason);
-    expect(sentence).toBe(
-      'The optional package @tensorflow/tfjs-node-gpu is not installed; ConvLab trains without it. ' +
-        `To use it, run “npm install @tensorflow/tfjs-node-gpu@4.22.0” in ${process.cwd()}.`,
+    expect(await absent.probe()).toEqual({
+      usable: false,
+      reason: message('tensorflowNotSetUp'),
+      action: message('tensorflowSetUp'),
+    });
+    const failure: unknown = await absent.open({}).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(UserError);
+    expect((failure as UserError).message).toBe(
+      'Native TensorFlow is not set up; ConvLab trains without it. ' +
+        'Run “convlab setup tensorflow” in a terminal, or “ConvLab: Set Up TensorFlow” in the editor.',
     );
-    await expect(absent.open({})).rejects.toBeInstanceOf(UserError);
-    await expect(absent.open({})).rejects.toThrow(sentence);
   });
 
-  it('is looked for where ConvLab is installed', async () => {
-    // Whether or not this machine has it, the answer must be an answer.
+  it('is looked for in the folder asked for, in the storage, and where ConvLab is installed', () => {
+    const storage = mkdtempSync(join(tmpdir(), 'convlab-storage-'));
+    onTestFinished(() => (vi.unstubAllEnvs(), rmSync(storage, { recursive: true })));
+    const record = { source: 'python', tensorflow: '2.21.0', library: '/python/libtensorflow_cc.so.2' };
+    const setUp = (folder: string, content: unknown) => {
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, recordFile), JSON.stringify(content));
+    };
+    vi.stubEnv('CONVLAB_TENSORFLOW', undefined);
+    vi.stubEnv('CONVLAB_STORAGE', storage);
     const installed = existsSync('node_modules/@tensorflow/tfjs-node-gpu/package.json');
-    const availability = await tensorflowProvider.probe();
-    if (!installed) expect(availability).toMatchObject({ usable: false, reason: { id: 'tensorflowNotInstalled' } });
-    else if (!availability.usable) expect(availability.reason.id).toBe('tensorflowIncomplete');
+    if (installed) expect(findInstallation()?.folder).toMatch(/node_modules.@tensorflow.tfjs-node-gpu$/);
+    else expect(findInstallation()).toBeUndefined();
+
+    setUp(setupFolder(), record);
+    expect(findInstallation()).toEqual({ folder: packageFolder(join(storage, 'tensorflow')), record });
+    vi.stubEnv('CONVLAB_TENSORFLOW', join(storage, 'other'));
+    expect(findInstallation()?.folder).toBe(packageFolder(join(storage, 'tensorflow')));
+    setUp(join(storage, 'other'), { ...record, source: 'npm' });
+    expect(findInstallation()).toEqual({
+      folder: packageFolder(join(storage, 'other')),
+      record: { ...record, source: 'npm' },
+    });
+    // A record that nobody can read belongs to no finished setup.
+    setUp(join(storage, 'other'), { ...record, source: 'elsewhere' });
+    expect(findInstallation()?.record?.source).toBe('python');
   });
 
   it.each([
@@ -143,14 +169,40 @@ describe('native TensorFlow', () => {
     [{ addon: true }, join('deps', 'lib', 'libtensorflow')],
   ])('whose download failed (%o) is named with the missing file', async (parts, file) => {
     install(parts);
-    const broken = tensorflowProviderOf(() => folder, noGpu);
-    expect(await broken.probe()).toEqual({ usable: false, reason: message('tensorflowIncomplete', { folder, file }) });
+    const broken = tensorflowProviderOf(() => ({ folder }), noGpu);
+    expect(await broken.probe()).toEqual({
+      usable: false,
+      reason: message('tensorflowIncomplete', { folder, file }),
+      action: message('tensorflowSetUp'),
+    });
     await expect(broken.open({})).rejects.toThrow(file);
+  });
+
+  it('linked to a Python that is gone is named with the missing file', async () => {
+    install({ addon: true });
+    const record = { source: 'python', tensorflow: '2.21.0', library: join(folder, 'libtensorflow_cc.so.2') } as const;
+    const linked = tensorflowProviderOf(() => ({ folder, record }), noGpu);
+    expect(await linked.probe()).toMatchObject({
+      usable: false,
+      reason: message('tensorflowGone', { folder, file: record.library }),
+    });
+    writeFileSync(record.library, '');
+    expect(await linked.probe()).toMatchObject({ usable: true, device: { kind: 'cpu' } });
+  });
+
+  it('set up without its GPU says why, until it is set up again; without a GPU it trains on the processor', async () => {
+    install({ addon: true, library: true });
+    const noGpuRecord = whyNoGpu('', 'Test GPU', '2.21.0', '/usr/bin/python3');
+    const record = { source: 'npm', tensorflow: '2.9.1', library: '', noGpu: noGpuRecord } as const;
+    const gpu = { name: 'Test GPU', freeBytes: 2 ** 33 };
+    const withGpu = tensorflowProviderOf(() => ({ folder, record }), async () => gpu); // prettier-ignore
+    expect(await withGpu.probe()).toEqual({ usable: false, ...noGpuRecord });
+    expect(await tensorflowProviderOf(() => ({ folder, record }), noGpu).probe()).toMatchObject({ usable: true });
   });
 
   it('that cannot be loaded is refused with the reason', async () => {
     install({ addon: true, library: true, main: 'throw new Error("wrong ELF class")' });
-    const broken = tensorflowProviderOf(() => folder, noGpu);
+    const broken = tensorflowProviderOf(() => ({ folder }), noGpu);
     expect((await broken.probe()).usable).toBe(true);
     const failure: unknown = await broken.open({}).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(UserError);
@@ -165,10 +217,16 @@ describe('native TensorFlow', () => {
     vi.stubGlobal('tfjsOfThisTest', tf);
     onTestFinished(() => void vi.unstubAllGlobals());
     install({ addon: true, library: true, main: 'module.exports = tfjsOfThisTest;' });
-    const engine = await tensorflowProviderOf(() => folder, noGpu).open({ threads: 1 });
+    const engine = await tensorflowProviderOf(() => ({ folder }), noGpu).open({ threads: 1 });
     expect(engine.name).toBe('tensorflow');
     expect(engine.device).toMatchObject({ kind: 'cpu', threads: 1 });
-    expect(engine.versions).toEqual({ '@tensorflow/tfjs-node-gpu': '4.22.0', '@tensorflow/tfjs-core': '4.22.0' });
+    // This backend has no TensorFlow behind it, and no file of one is claimed.
+    expect(engine.versions).toEqual({
+      '@tensorflow/tfjs-node-gpu': '4.22.0',
+      '@tensorflow/tfjs-core': '4.22.0',
+      libtensorflow: '?',
+      'libtensorflow file': '',
+    });
     const network = everyLayer();
     const model = await engine.compile(network, {
       batchSize: 1,
@@ -182,11 +240,16 @@ describe('native TensorFlow', () => {
     await engine.dispose();
 
     const withGpu = tensorflowProviderOf(
-      () => folder,
+      () => ({ folder }),
       async () => ({ name: 'Test GPU', freeBytes: 2 ** 33 }),
     );
     expect(await withGpu.probe()).toEqual({ usable: true, device: { kind: 'gpu', name: 'Test GPU' } });
-    await expect(withGpu.open({})).rejects.toThrow('Native TensorFlow cannot use the GPU Test GPU.');
+    await expect(withGpu.open({})).rejects.toThrow('does not use the GPU Test GPU: it was built without CUDA.');
+    // Under auto it is passed over, with that reason.
+    const { engine: other, reasons } = await openEngine('auto', {}, { providers: [withGpu, provider, onnxProvider] });
+    expect(other.name).toBe('onnx');
+    await other.dispose();
+    expect(english(reasons[0]!)).toContain('it was built without CUDA');
   });
 
   it('finds the functions that Node 23 removed', () => {

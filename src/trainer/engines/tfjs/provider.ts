@@ -1,47 +1,45 @@
 /**
- * Native TensorFlow as an engine: finds the optional package @tensorflow/tfjs-node-gpu, says precisely what is missing when
- * it cannot be used, and loads it only when it is chosen. Used by ../choose.ts.
+ * Native TensorFlow as an engine: finds the package @tensorflow/tfjs-node-gpu that `convlab setup tensorflow` or npm
+ * installed, says precisely what is missing when it cannot be used, and loads it only when it is chosen. Used by
+ * ../choose.ts.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import util from 'node:util';
 import { message, UserError } from '../../../messages';
 import { Availability, Engine, EngineOptions, EngineProvider } from '../engine';
+import { whyNoGpu } from './gpuLog';
+import {
+  findInstallation,
+  Installation,
+  loadedLibrary,
+  missingFile,
+  packageName,
+  restoreUtil,
+  tryOut,
+  versionOf,
+} from './installation';
 import { tfjsEngine } from './model';
 import { Tf } from './program';
 
-const packageName = '@tensorflow/tfjs-node-gpu';
-
-/** Folder of the installed package, or undefined. Loads nothing. */
-function installedFolder(): string | undefined {
-  try {
-    return dirname(createRequire(__filename).resolve(`${packageName}/package.json`));
-  } catch {
-    return undefined;
-  }
-}
-
-/** ConvLab's own folder, beside whose node_modules the package would be found. */
-function ownFolder(): string {
-  let folder = dirname(__filename);
-  while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) folder = dirname(folder);
-  return folder;
-}
-
-/** The provider of native TensorFlow; `locate` and `findGpu` are other than the defaults only in tests. */
-export function tensorflowProviderOf(locate = installedFolder, findGpu = nvidiaGpu): EngineProvider {
+/** The provider of native TensorFlow; the parameters are other than the defaults only in tests. */
+export function tensorflowProviderOf(locate = findInstallation, findGpu = nvidiaGpu): EngineProvider {
   const probe = async (): Promise<Availability> => {
-    const folder = locate();
-    if (folder === undefined)
-      return { usable: false, reason: message('tensorflowNotInstalled', { folder: ownFolder() }) };
-    const missing = missingFile(folder);
-    if (missing !== undefined) {
-      return { usable: false, reason: message('tensorflowIncomplete', { folder, file: missing }) };
+    const installation = locate();
+    if (!installation) {
+      return { usable: false, reason: message('tensorflowNotSetUp'), action: message('tensorflowSetUp') };
+    }
+    const { folder, record } = installation;
+    const file = missingFile(installation);
+    if (file !== undefined) {
+      const reason = message(record ? 'tensorflowGone' : 'tensorflowIncomplete', { folder, file });
+      return { usable: false, reason, action: message('tensorflowSetUp') };
     }
     const gpu = await findGpu();
+    if (gpu && record?.noGpu) return { usable: false, ...record.noGpu };
     return { usable: true, device: gpu ? { kind: 'gpu', name: gpu.name } : processor() };
   };
   return {
@@ -49,7 +47,7 @@ export function tensorflowProviderOf(locate = installedFolder, findGpu = nvidiaG
     probe,
     async open(options) {
       const availability = await probe();
-      if (!availability.usable) throw new UserError(availability.reason);
+      if (!availability.usable) throw new UserError(availability.reason, availability.action);
       return load(locate()!, options, await findGpu());
     },
   };
@@ -57,7 +55,8 @@ export function tensorflowProviderOf(locate = installedFolder, findGpu = nvidiaG
 
 export const tensorflowProvider: EngineProvider = tensorflowProviderOf();
 
-async function load(folder: string, options: EngineOptions, gpu: Gpu | undefined): Promise<Engine> {
+async function load(installation: Installation, options: EngineOptions, gpu: Gpu | undefined): Promise<Engine> {
+  const { folder, record } = installation;
   prepareProcess(options);
   let tf: Tf;
   try {
@@ -67,18 +66,35 @@ async function load(folder: string, options: EngineOptions, gpu: Gpu | undefined
   } catch (error) {
     throw new UserError(
       message('tensorflowNotLoaded', { folder, reason: error instanceof Error ? error.message : String(error) }),
-      message('tensorflowNotLoadedAdvice'),
+      message('tensorflowSetUpAgain'),
       { cause: error },
     );
   }
-  // A property of tfjs-node's backend (nodejs_kernel_backend.ts): whether TensorFlow found a CUDA device.
-  const onGpu = (tf.backend() as unknown as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
-  if (gpu && !onGpu)
-    throw new UserError(message('tensorflowNoCuda', { gpu: gpu.name }), message('tensorflowNoCudaAdvice'));
+  // Properties of tfjs-node's backend (nodejs_kernel_backend.ts): whether TensorFlow found a CUDA device, and its C API.
+  const { isUsingGpuDevice, binding } = tf.backend() as unknown as {
+    isUsingGpuDevice?: boolean;
+    binding?: { TF_Version?: string };
+  };
+  const onGpu = isUsingGpuDevice === true;
+  const tensorflow = binding?.TF_Version ?? '?';
+  if (gpu && !onGpu) {
+    // Another process says why: this one's standard error is not for it to read.
+    const log = await tryOut(folder).then(
+      (trial) => trial.log,
+      () => '',
+    );
+    const { reason, action } = whyNoGpu(log, gpu.name, tensorflow, record?.python);
+    throw new UserError(reason, action);
+  }
   return tfjsEngine(tf, {
     name: 'tensorflow',
     device: onGpu ? { kind: 'gpu', name: gpu?.name ?? 'CUDA' } : processor(options.threads),
-    versions: { [packageName]: versionOf(folder), '@tensorflow/tfjs-core': tf.version_core },
+    versions: {
+      [packageName]: versionOf(folder),
+      '@tensorflow/tfjs-core': tf.version_core,
+      libtensorflow: tensorflow,
+      'libtensorflow file': loadedLibrary(fs),
+    },
     // A fifth is left to the libraries' workspaces and to whatever else runs.
     memory: 0.8 * (onGpu ? (gpu?.freeBytes ?? 4 * 2 ** 30) : freemem()),
   });
@@ -86,37 +102,16 @@ async function load(folder: string, options: EngineOptions, gpu: Gpu | undefined
 
 /**
  * What must be done before the library is loaded, in this one place:
- * - tfjs-node 4.22 calls util.isNullOrUndefined and util.isArray, which Node deprecated and, from version 23 on, removes;
- *   they are put back where they are missing.
- * - TensorFlow reads the size of its thread pool from TF_NUM_INTRAOP_THREADS when it starts; tfjs-node has no setting.
- * - TensorFlow takes a GPU's whole memory unless TF_FORCE_GPU_ALLOW_GROWTH says otherwise; the desktop may need some.
+ * - what Node 23 removed and tfjs-node 4.22 calls is put back;
+ * - TensorFlow reads the size of its thread pool from TF_NUM_INTRAOP_THREADS when it starts; tfjs-node has no setting;
+ * - TensorFlow takes a GPU's whole memory unless TF_FORCE_GPU_ALLOW_GROWTH says otherwise; the desktop may need some;
+ * - TensorFlow's notes about itself, two on every start, are not for the run's log.
  */
 export function prepareProcess(options: EngineOptions): void {
-  const restored: Record<string, unknown> = util as unknown as Record<string, unknown>;
-  restored['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
-  restored['isArray'] ??= Array.isArray;
+  restoreUtil(util as unknown as Record<string, unknown>);
   if (options.threads !== undefined) process.env['TF_NUM_INTRAOP_THREADS'] = String(options.threads);
   process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
-}
-
-/**
- * The part of the package that its install script downloads and that is not there: the addon
- * (lib/napi-v8/tfjs_binding.node) or TensorFlow itself (deps/lib). Undefined when both are in place.
- */
-function missingFile(folder: string): string | undefined {
-  const entries = (path: string) => (existsSync(path) ? readdirSync(path) : []);
-  const lib = join(folder, 'lib');
-  if (!entries(lib).some((version) => existsSync(join(lib, version, 'tfjs_binding.node')))) {
-    return join('lib', 'napi-v8', 'tfjs_binding.node');
-  }
-  const libraries = join('deps', 'lib');
-  if (!entries(join(folder, libraries)).some((file) => /tensorflow/.test(file)))
-    return join(libraries, 'libtensorflow');
-  return undefined;
-}
-
-function versionOf(folder: string): string {
-  return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version;
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '1';
 }
 
 const processor = (threads = availableParallelism()): Engine['device'] => ({
@@ -125,15 +120,17 @@ const processor = (threads = availableParallelism()): Engine['device'] => ({
   threads,
 });
 
-interface Gpu {
+export interface Gpu {
   readonly name: string;
   readonly freeBytes: number;
 }
 
-/** The first NVIDIA GPU that its driver reports, unless CUDA_VISIBLE_DEVICES hides them all. */
-async function nvidiaGpu(): Promise<Gpu | undefined> {
-  if (['', '-1'].includes(process.env['CUDA_VISIBLE_DEVICES'] ?? 'all')) return undefined;
-  const query = ['--query-gpu=name,memory.free', '--format=csv,noheader,nounits'];
+/** The NVIDIA GPU that its driver reports first, among those that CUDA_VISIBLE_DEVICES leaves visible. */
+export async function nvidiaGpu(): Promise<Gpu | undefined> {
+  const visible = process.env['CUDA_VISIBLE_DEVICES'];
+  if (visible === '' || visible?.startsWith('-')) return undefined;
+  const first = visible?.split(',')[0];
+  const query = [...(first ? [`--id=${first}`] : []), '--query-gpu=name,memory.free', '--format=csv,noheader,nounits'];
   try {
     const { stdout } = await util.promisify(execFile)('nvidia-smi', query, { timeout: 5000, windowsHide: true });
     const [name, free] = stdout.split('\n')[0]!.split(', ');
