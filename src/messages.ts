@@ -399,6 +399,7 @@ export const texts = {
   compilerMac: 'Run “xcode-select --install” and try again.',
   compilerOther: 'Install one and try again.',
   compileFailed: 'The compiler {compiler} could not build the connection to TensorFlow: {reason}.',
+  setupCrashedAdvice: 'Nothing was changed; the next setup clears away what this one left.',
 
   // WebGPU
   webgpuNoBuild: 'The package webgpu has no build for {platform}; it has builds for {known}.',

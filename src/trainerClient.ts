@@ -251,18 +251,20 @@ class TrainerProcess implements Trainer {
     if (this.killedByUs) return { kind: 'stopped' };
     if (this.spawnError) this.log.push(this.spawnError.message);
     const how = signal ?? `exit status ${code}`;
-    const training = this.task.type === 'train';
+    const { type } = this.task;
+    const training = type === 'train';
+    const otherwise = message(type === 'setup' ? 'setupCrashedAdvice' : 'surveyCrashedAdvice');
     if (signal === 'SIGKILL' && process.platform !== 'win32') {
       return {
         kind: 'crashed',
         message: message('trainerOutOfMemory', { how }),
-        advice: message(training ? 'trainerOutOfMemoryAdvice' : 'surveyCrashedAdvice'),
+        advice: training ? message('trainerOutOfMemoryAdvice') : otherwise,
       };
     }
     return {
       kind: 'crashed',
       message: message('trainerCrashed', { how, lines: this.log.join(' ⏎ ') || '–' }),
-      advice: message(training ? 'trainerCrashedAdvice' : 'surveyCrashedAdvice'),
+      advice: training ? message('trainerCrashedAdvice') : otherwise,
     };
   }
 
