@@ -28,6 +28,18 @@ export interface DataProvenance {
   readonly note?: Message;
 }
 
+/** Where weights come from. `sha256`, in hexadecimal digits, is that of the file, or of the tensors of the run. */
+export type WeightsSource =
+  | { readonly kind: 'run'; readonly run: string; readonly epoch: 'last' | 'best'; readonly sha256: string }
+  | { readonly kind: 'file'; readonly file: string; readonly sha256: string };
+
+/** What a run's weights started from. */
+export interface WeightsStart {
+  readonly source: WeightsSource;
+  /** What they started from, and what of them is new, a sentence each. */
+  readonly told: readonly Message[];
+}
+
 /** Losses are natural-log means per example, accuracies fractions, times seconds; epochs count from 1, steps from 0. */
 export interface StartedEvent {
   readonly type: 'started';
@@ -50,6 +62,8 @@ export interface StartedEvent {
   readonly classNames: readonly string[];
   /** Absent in runs of earlier versions. */
   readonly data?: DataProvenance;
+  /** What is told of the start, where it was not from scratch. */
+  readonly startedFrom?: readonly Message[];
 }
 
 export interface StepEvent {

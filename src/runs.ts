@@ -9,7 +9,7 @@ import { compared, ComparedRun } from './comparison';
 import { parseResolved, ResolvedExperiment } from './experiment';
 import { History, RunState } from './history';
 import { message, UserError } from './messages';
-import type { FinishedEvent, RunEvent } from './protocol';
+import type { FinishedEvent, RunEvent, WeightsStart } from './protocol';
 
 /** run.json: what is fixed for the whole run. */
 export interface RunRecord {
@@ -18,6 +18,8 @@ export interface RunRecord {
   readonly created: string;
   readonly convlab: string;
   readonly experiment: ResolvedExperiment;
+  /** What its weights started from, where not from scratch. */
+  readonly start?: WeightsStart;
 }
 
 export const eventsFile = 'metrics.jsonl';
@@ -57,8 +59,14 @@ export class RunFolder {
    * Makes a new run `<time>-<experiment>` in `runsFolder`, which is made as needed and ignores itself for git.
    * @throws UserError where the folder cannot be written
    */
-  static create(runsFolder: string, experiment: ResolvedExperiment, version: string, now = new Date()): RunFolder {
-    const record: RunRecord = { format: 1, created: now.toISOString(), convlab: version, experiment };
+  static create(
+    runsFolder: string,
+    experiment: ResolvedExperiment,
+    version: string,
+    start?: WeightsStart,
+    now = new Date(),
+  ): RunFolder {
+    const record: RunRecord = { format: 1, created: now.toISOString(), convlab: version, experiment, start };
     const stem = `${now.toISOString().slice(0, 19).replaceAll('-', '').replaceAll(':', '').replace('T', '-')}-${experiment.id}`;
     try {
       fs.mkdirSync(runsFolder, { recursive: true });
@@ -171,7 +179,7 @@ export function lockHolder(folder: string): number | undefined {
 /** Reads run.json. @throws UserError */
 export function readRecord(folder: string): RunRecord {
   const file = path.join(folder, recordFile);
-  let value: { format?: unknown; created?: unknown; convlab?: unknown; experiment?: unknown };
+  let value: { format?: unknown; created?: unknown; convlab?: unknown; experiment?: unknown; start?: unknown };
   try {
     value = JSON.parse(fs.readFileSync(file, 'utf8'));
   } catch (error) {
@@ -186,6 +194,7 @@ export function readRecord(folder: string): RunRecord {
     created: String(value.created),
     convlab: String(value.convlab),
     experiment: parseResolved(value.experiment, file),
+    ...(value.start !== undefined && { start: value.start as WeightsStart }),
   };
 }
 

@@ -145,18 +145,26 @@ export function layerCosts(network: Network): LayerCost[] {
 /** Named tensors in PyTorch's layout: parameters, or buffers, or one of the optimiser's moments. */
 export type Tensors = Map<string, Float32Array>;
 
-/** Fresh parameters drawn from the seed, each from a stream of its own, with the network's initialisation. */
-export function initialParameters(network: Network, seed: number): Tensors {
-  return new Map(
-    network.parameters.map((p, index) => {
-      const values = new Float32Array(elements(p.shape));
-      const key = streamKey(seed, Purpose.init, index);
-      if (p.init.kind === 'uniform') fillUniform(values, key, p.init.bound);
-      else if (p.init.kind === 'normal') fillNormal(values, key, p.init.std);
-      else values.fill(p.init.value);
-      return [p.name, values] as const;
-    }),
-  );
+/**
+ * Fresh parameters drawn from the seed, each from a stream of its own, with the network's initialisation.
+ * @param wanted default: all of them
+ */
+export function initialParameters(
+  network: Network,
+  seed: number,
+  wanted: (parameter: Parameter) => boolean = () => true,
+): Tensors {
+  const drawn: Tensors = new Map();
+  network.parameters.forEach((p, index) => {
+    if (!wanted(p)) return;
+    const values = new Float32Array(elements(p.shape));
+    const key = streamKey(seed, Purpose.init, index);
+    if (p.init.kind === 'uniform') fillUniform(values, key, p.init.bound);
+    else if (p.init.kind === 'normal') fillNormal(values, key, p.init.std);
+    else values.fill(p.init.value);
+    drawn.set(p.name, values);
+  });
+  return drawn;
 }
 
 /** Buffers as batch norm starts: running mean 0, running variance 1. */

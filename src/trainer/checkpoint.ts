@@ -64,20 +64,12 @@ export function readNewest<Position>(
   runFolder: string,
   network: Network,
 ): { checkpoint?: Checkpoint<Position>; damage: string[] } {
-  return newest<Position>(runFolder, network, true);
-}
-
-function newest<Position>(
-  runFolder: string,
-  network: Network,
-  withMoments: boolean,
-): { checkpoint?: Checkpoint<Position> & { readonly updates: number }; damage: string[] } {
   const damage: string[] = [];
   for (const name of [last, previous]) {
     const file = path.join(runFolder, checkpointsFolder, name);
     if (!fs.existsSync(file)) continue;
     try {
-      return { checkpoint: read<Position>(file, network, withMoments), damage };
+      return { checkpoint: read<Position>(file, network, true), damage };
     } catch (error) {
       damage.push(error instanceof UserError ? error.message : `${name}: ${(error as Error).message}`);
     }
@@ -89,19 +81,45 @@ function newest<Position>(
 export interface Trained {
   readonly parameters: Tensors;
   readonly buffers: Tensors;
-  /** Updates made. */
+  /** Updates made; 0 where the best epoch was asked for, whose checkpoint does not hold it. */
   readonly updates: number;
+  /** Of the checkpoint's tensors, in hexadecimal digits. */
+  readonly sha256: string;
 }
 
-/** The parameters of a run's newest whole checkpoint. @throws UserError where there is none */
-export function readTrained(runFolder: string, network: Network): Trained {
-  const { checkpoint, damage } = newest(runFolder, network, false);
-  if (!checkpoint) {
-    const run = path.basename(runFolder);
-    throw new UserError(message('checkpointMissing', { run, reason: damage.join(' ') || '–' }));
+/**
+ * The parameters of a finished run after its last epoch, which its test was made with, or after its best one.
+ * @throws UserError where they cannot be read
+ */
+export function readTrained(runFolder: string, network: Network, epoch: 'last' | 'best' = 'last'): Trained {
+  return ofRun(runFolder, epoch, (file) => {
+    const { state, updates, sha256 } = read(file, network, false);
+    return { parameters: state.parameters, buffers: state.buffers, updates, sha256 };
+  });
+}
+
+/** The SHA-256 that {@link readTrained} will find, without reading the tensors. @throws UserError */
+export function trainedDigest(runFolder: string, epoch: 'last' | 'best'): string {
+  return ofRun(runFolder, epoch, (file) => {
+    const descriptor = fs.openSync(file, 'r');
+    try {
+      return readHeader(file, descriptor).sha256;
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  });
+}
+
+function ofRun<T>(runFolder: string, epoch: 'last' | 'best', use: (file: string) => T): T {
+  const run = path.basename(runFolder);
+  const file = path.join(runFolder, checkpointsFolder, epoch === 'best' ? best : last);
+  try {
+    return use(file);
+  } catch (error) {
+    throw new UserError(message('checkpointMissing', { run, reason: (error as Error).message }), undefined, {
+      cause: error,
+    });
   }
-  const { parameters, buffers } = checkpoint.state;
-  return { parameters, buffers, updates: checkpoint.updates };
 }
 
 function* tensorsOf(state: ModelState): Generator<[string, Float32Array]> {
@@ -154,39 +172,60 @@ function writeFully(descriptor: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += fs.writeSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30));
 }
 
+type Entry = { dtype: string; shape: number[]; data_offsets: [number, number] };
+
+interface Header {
+  readonly entries: Readonly<Record<string, Entry>>;
+  readonly meta: { readonly format: string; readonly adamStep?: number; readonly position: unknown };
+  readonly sha256: string;
+  /** Where the tensors begin, in bytes. */
+  readonly end: number;
+}
+
+const damaged = (file: string, reason: string) =>
+  new UserError(message('checkpointDamaged', { file: path.basename(file), reason }));
+
+/** Fills `bytes` from a place in the file. @throws UserError where it ends before */
+function take(file: string, descriptor: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length;) {
+    const n = fs.readSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30), position + at);
+    if (n === 0) throw damaged(file, 'it is shorter than it should be');
+    at += n;
+  }
+}
+
+function readHeader(file: string, descriptor: number): Header {
+  const { size } = fs.fstatSync(descriptor);
+  const length = Buffer.alloc(8);
+  take(file, descriptor, length, 0);
+  const headerLength = Number(length.readBigUInt64LE());
+  if (headerLength > size - 8) throw damaged(file, 'its header is longer than the file');
+  const json = Buffer.alloc(headerLength);
+  take(file, descriptor, json, 8);
+  try {
+    const { __metadata__: metadata, ...entries } = JSON.parse(json.toString()) as Record<string, Entry> & {
+      __metadata__: { convlab: string; sha256: string };
+    };
+    return {
+      entries,
+      meta: JSON.parse(metadata.convlab) as Header['meta'],
+      sha256: metadata.sha256,
+      end: 8 + headerLength,
+    };
+  } catch {
+    throw damaged(file, 'its header cannot be read');
+  }
+}
+
 /** @param withMoments whether the optimiser's moments are wanted; they are checked in any case */
 function read<Position>(
   file: string,
   network: Network,
   withMoments: boolean,
-): Checkpoint<Position> & { readonly updates: number } {
-  const damaged = (reason: string) =>
-    new UserError(message('checkpointDamaged', { file: path.basename(file), reason }));
+): Checkpoint<Position> & { readonly updates: number; readonly sha256: string } {
   const descriptor = fs.openSync(file, 'r');
   try {
-    const { size } = fs.fstatSync(descriptor);
-    const take = (bytes: Uint8Array, position: number) => {
-      for (let at = 0; at < bytes.length;) {
-        const n = fs.readSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30), position + at);
-        if (n === 0) throw damaged('it is shorter than it should be');
-        at += n;
-      }
-    };
-    const length = Buffer.alloc(8);
-    take(length, 0);
-    const headerLength = Number(length.readBigUInt64LE());
-    if (headerLength > size - 8) throw damaged('its header is longer than the file');
-    const json = Buffer.alloc(headerLength);
-    take(json, 8);
-    type Entry = { dtype: string; shape: number[]; data_offsets: [number, number] };
-    let header: Record<string, Entry> & { __metadata__?: { convlab: string; sha256: string } };
-    let meta: { format: string; adamStep?: number; position: Position };
-    try {
-      header = JSON.parse(json.toString());
-      meta = JSON.parse(header.__metadata__!.convlab);
-    } catch {
-      throw damaged('its header cannot be read');
-    }
+    const { entries, meta, sha256, end } = readHeader(file, descriptor);
     const hash = createHash('sha256');
     let cursor = 0;
     let scratch = new Float32Array();
@@ -197,15 +236,15 @@ function read<Position>(
     ): Tensors =>
       new Map(
         of.map(({ name, shape }) => {
-          const entry = header[prefix + name];
+          const entry = entries[prefix + name];
           const bytes = shape.reduce((a, b) => a * b, 4);
           if (!entry || entry.dtype !== 'F32' || entry.data_offsets[1] - entry.data_offsets[0] !== bytes) {
-            throw damaged(`“${prefix + name}” is missing or has another size`);
+            throw damaged(file, `“${prefix + name}” is missing or has another size`);
           }
-          if (entry.data_offsets[0] !== cursor) throw damaged(`“${prefix + name}” is out of place`);
+          if (entry.data_offsets[0] !== cursor) throw damaged(file, `“${prefix + name}” is out of place`);
           if (!keep && scratch.length < bytes / 4) scratch = new Float32Array(bytes / 4);
           const data = keep ? new Float32Array(bytes / 4) : scratch.subarray(0, bytes / 4);
-          take(bytesOf(data), 8 + headerLength + cursor);
+          take(file, descriptor, bytesOf(data), end + cursor);
           hash.update(bytesOf(data));
           cursor += bytes;
           return [name, data] as const;
@@ -221,11 +260,12 @@ function read<Position>(
             firstMoment: readSection(sections.firstMoment, network.parameters, withMoments),
             secondMoment: readSection(sections.secondMoment, network.parameters, withMoments),
           };
-    if (hash.digest('hex') !== header.__metadata__!.sha256) throw damaged('its content does not match its SHA-256');
+    if (hash.digest('hex') !== sha256) throw damaged(file, 'its content does not match its SHA-256');
     return {
       state: { parameters, buffers, optimizer: withMoments ? optimizer : undefined },
-      position: meta.position,
+      position: meta.position as Position,
       updates: meta.adamStep ?? 0,
+      sha256,
     };
   } finally {
     fs.closeSync(descriptor);

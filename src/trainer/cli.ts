@@ -62,6 +62,7 @@ const options = {
   threads: { type: 'string' },
   set: { type: 'string', multiple: true },
   data: { type: 'string' },
+  start: { type: 'string' },
   resume: { type: 'string' },
   runs: { type: 'string' },
   format: { type: 'string' },
@@ -94,10 +95,11 @@ const commands = {
   train: {
     arguments:
       '<id> [--preset course|quick] [--engine auto|tensorflow|webgpu|onnx] [--epochs N] [--seed N] [--limit N]\n' +
-      '      [--set optimizer.learningRate=1e-4] [--threads N] [--data DIR] [--resume RUN] [--runs DIR] [--json]',
+      '      [--set optimizer.learningRate=1e-4] [--start RUN|FILE] [--threads N] [--data DIR] [--resume RUN]\n' +
+      '      [--runs DIR] [--json]',
     about: message('usageTrain'),
     options: [
-      ...['preset', 'engine', 'epochs', 'seed', 'limit', 'set', 'threads', 'data', 'resume', 'runs'],
+      ...['preset', 'engine', 'epochs', 'seed', 'limit', 'set', 'start', 'threads', 'data', 'resume', 'runs'],
       ...['lang', 'json', 'help'],
     ],
     run: train,
@@ -440,7 +442,26 @@ function oneOf<T extends string>(option: string, text: string, known: readonly T
   return found;
 }
 
-function overridesFrom(values: Values): Overrides {
+/**
+ * What --start names, as network.weights says it: a finished run of the runs folder, or a file of weights.
+ * @throws UserError where there is neither
+ */
+function startFrom(name: string, runsFolder: string): ResolvedExperiment['network']['weights'] {
+  const file = path.resolve(name);
+  if (fs.statSync(file, { throwIfNoEntry: false })?.isFile()) return { file };
+  const run = [path.resolve(runsFolder, name), file].find((f) => fs.existsSync(f));
+  if (run === undefined) throw new UserError(message('startNotFound', { name, folder: runsFolder }));
+  mustBeIn(run, runsFolder);
+  return { run: path.basename(run) };
+}
+
+/** @throws UserError for a run that is not in the runs folder */
+function mustBeIn(run: string, runsFolder: string): void {
+  if (fs.existsSync(runsFolder) && path.dirname(fs.realpathSync(run)) === fs.realpathSync(runsFolder)) return;
+  throw new UserError(message('resumeOutside', { run, folder: runsFolder }), message('resumeOutsideAdvice'));
+}
+
+function overridesFrom(values: Values, runsFolder: string): Overrides {
   const overrides: Record<string, unknown> = {};
   for (const pair of values.set ?? []) {
     const at = pair.indexOf('=');
@@ -461,6 +482,7 @@ function overridesFrom(values: Values): Overrides {
     const text = values[name];
     if (text !== undefined) overrides[name] = wholeNumber(`--${name}`, text, least);
   }
+  if (values.start !== undefined) overrides['network.weights'] = startFrom(values.start, runsFolder);
   return overrides;
 }
 
@@ -474,14 +496,14 @@ function whatToTrain(
   if (values.resume === undefined) {
     if (id === undefined) throw new UsageError(message('missingArgument', { command: 'train', argument: '<id>' }));
     const preset: Preset = values.preset === undefined ? 'course' : oneOf('--preset', values.preset, presetNames);
-    return { experiment: resolveExperiment(findExperiment(experimentsFolder, id), preset, overridesFrom(values)) };
+    return {
+      experiment: resolveExperiment(findExperiment(experimentsFolder, id), preset, overridesFrom(values, runsFolder)),
+    };
   }
   // A name inside the runs folder, or a path to a folder inside it.
   const resume = runNamed(values.resume, runsFolder);
-  if (path.dirname(fs.realpathSync(resume)) !== fs.realpathSync(runsFolder)) {
-    throw new UserError(message('resumeOutside', { run: resume, folder: runsFolder }), message('resumeOutsideAdvice'));
-  }
-  for (const option of ['preset', 'epochs', 'seed', 'limit', 'set'] as const) {
+  mustBeIn(resume, runsFolder);
+  for (const option of ['preset', 'epochs', 'seed', 'limit', 'set', 'start'] as const) {
     if (values[option] !== undefined) {
       throw new UsageError(message('tooManyArguments', { command: 'train --resume', argument: `--${option}` }));
     }
@@ -554,7 +576,7 @@ async function sayEstimate(
   say(t(message('estimateLine', { time: t(roughDuration(seconds)), engine })));
   const file = findExperiment(experimentsFolder, experiment.id);
   if (!course || seconds <= longRun || !file.presets.quick) return undefined;
-  const quick = await estimate(resolveExperiment(file, 'quick', overridesFrom(values)));
+  const quick = await estimate(resolveExperiment(file, 'quick', overridesFrom(values, request.runsFolders[0]!)));
   if (quick.stopped) return 'stopped';
   // Overrides can make it no shorter.
   if (quick.seconds !== undefined && quick.seconds < seconds) {

@@ -9,7 +9,7 @@ import { evaluationBatchSize } from '../estimates';
 import { History } from '../history';
 import { Message, message, UserError } from '../messages';
 import { networks } from '../networks/catalog';
-import { elements, initialBuffers, initialParameters, Network, parameterCount } from '../networks/network';
+import { elements, Network, parameterCount } from '../networks/network';
 import { FinishedEvent, LayerFigures, protocolVersion, RunEvent, StepEvent, TrainRequest } from '../protocol';
 import { readHistory, RunFolder } from '../runs';
 import { checkDiskSpace, readNewest, writeBest, writeLast } from './checkpoint';
@@ -18,8 +18,9 @@ import type { Dataset, Part } from './data/dataset';
 import { openDataset } from './data/open';
 import { readSplit, writeSplit } from './data/split';
 import { EngineChoice, openEngine } from './engines/choose';
-import type { Engine, Model, StepDiagnostics } from './engines/engine';
+import type { Engine, Model, ModelState, StepDiagnostics } from './engines/engine';
 import { predictedClass } from './engines/step';
+import { Finding, findStart, initialState } from './weights/start';
 
 /** What the loop needs from the process it runs in. */
 export interface Surroundings extends EngineChoice {
@@ -117,9 +118,13 @@ export async function run(
   };
   try {
     const { experiment } = request;
-    if (experiment.network.weights !== 'scratch') {
-      throw new UserError(message('weightsUnsupported'), message('weightsUnsupportedAdvice'));
-    }
+    const finding: Finding = {
+      runsFolder: request.runsFolder,
+      progress: surroundings.progress,
+      pause: () => pauseBefore(surroundings),
+    };
+    // A run that goes on has recorded what it started from, and reads it only where it has no checkpoint yet.
+    const start = request.resume === undefined ? await findStart(experiment, finding) : undefined;
     surroundings.progress(message('openingEngine'));
     const opened = await openEngine(request.engine, { threads: request.threads }, surroundings);
     engine = opened.engine;
@@ -134,7 +139,7 @@ export async function run(
 
     let before = new History();
     if (request.resume) ({ folder, before } = openForResuming(request.resume, experiment));
-    else folder = RunFolder.create(request.runsFolder, experiment, surroundings.version);
+    else folder = RunFolder.create(request.runsFolder, experiment, surroundings.version, start);
     surroundings.runFolder(folder.folder);
     if (dataset.split && !stored) writeSplit(folder.folder, dataset.split);
 
@@ -164,19 +169,21 @@ export async function run(
         examples: dataset.counts,
         classNames: dataset.classNames,
         data: dataset.provenance,
+        startedFrom: folder.record.start?.told,
       });
     }
     for (const warning of [...opened.warnings, ...dataset.warnings, ...(model.warnings ?? [])])
       emit({ type: 'warning', message: warning });
-    await loop.begin(request.resume !== undefined);
+    const source = folder.record.start?.source;
+    await loop.begin(request.resume !== undefined, () => initialState(network, seed, source, finding));
     const result = await loop.train();
     folder.writeResult(result);
     emit(result);
     return 'finished';
   } catch (error) {
     if (error instanceof Stop) {
-      // The loop tells of its own stops; before it, there is neither a step nor, perhaps, a folder to tell it in.
-      if (error.early) surroundings.emit([{ type: 'stopped', reason: error.reason, epoch: 1, step: 0 }]);
+      // The loop tells of its own stops; before it there is no step, nor perhaps a folder to tell it in.
+      if (error.early) emit({ type: 'stopped', reason: error.reason, epoch: 1, step: 0 });
       return 'stopped';
     }
     reportFailure(error, surroundings, emit);
@@ -252,8 +259,8 @@ class Loop {
     this.stepEventStride = Math.max(1, Math.ceil((this.stepsPerEpoch * experiment.epochs) / stepEventsPerRun));
   }
 
-  /** Loads the newest whole checkpoint, or fresh parameters. */
-  async begin(resuming: boolean): Promise<void> {
+  /** Loads the newest whole checkpoint, or the state that training begins with. */
+  async begin(resuming: boolean, initial: () => Promise<ModelState>): Promise<void> {
     if (resuming) {
       const { checkpoint, damage } = readNewest<Position>(this.folder.folder, this.network);
       if (checkpoint) this.position = checkpoint.position;
@@ -266,8 +273,7 @@ class Loop {
       }
       if (checkpoint) return this.model.load(checkpoint.state);
     }
-    const parameters = initialParameters(this.network, this.experiment.seed);
-    await this.model.load({ parameters, buffers: initialBuffers(this.network) });
+    await this.model.load(await initial());
   }
 
   async train(): Promise<FinishedEvent> {

@@ -102,6 +102,7 @@ export class PersonDisplay implements Display {
           ),
         );
         if (event.data) this.line(dataLine(event.data));
+        for (const told of event.startedFrom ?? []) this.line(t(told));
         break;
       }
       case 'resumed':

@@ -42,6 +42,12 @@ export class RunDetails {
         { class: 'facts', 'data-testid': 'run-facts' },
         ...fact('runName', h('code', {}, this.run)),
         ...fact('runStarted', language.dateTime(started.time)),
+        ...fact(
+          'runStartedFrom',
+          started.startedFrom
+            ? lines(started.startedFrom.map((sentence) => language.text(sentence)))
+            : this.t('runFromScratch'),
+        ),
         ...fact('runEngine', h('code', {}, started.engine)),
         ...fact('runEngineWhy', lines(started.engineReasons.map((reason: Message) => language.text(reason)))),
         ...fact('runDevice', started.device),

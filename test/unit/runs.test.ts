@@ -13,7 +13,7 @@ afterEach(() => fs.rmSync(workspace, { recursive: true, force: true }));
 
 it('gives two runs that start in the same second folders of their own, and hides them from git', () => {
   const now = new Date('2026-01-02T03:04:05Z');
-  const runs = [1, 2].map(() => RunFolder.create(runsFolderOf(workspace), experiment, '0', now));
+  const runs = [1, 2].map(() => RunFolder.create(runsFolderOf(workspace), experiment, '0', undefined, now));
   expect(runs.map((r) => path.basename(r.folder))).toEqual([
     '20260102-030405-lenet5-mnist',
     '20260102-030405-lenet5-mnist-2',

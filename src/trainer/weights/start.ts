@@ -1,0 +1,195 @@
+/**
+ * What a run starts from where it does not start from scratch: another run's parameters, a file of them, or ImageNet's.
+ * `run.ts` finds the source before anything else, records it with the run, and reads it into the new network.
+ */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { networkOf, ResolvedExperiment } from '../../experiment';
+import { Message, message, UserError } from '../../messages';
+import { networks } from '../../networks/catalog';
+import { elements, initialBuffers, initialParameters, Network, Shape, Tensors } from '../../networks/network';
+import type { WeightsSource, WeightsStart } from '../../protocol';
+import { listRuns, readHistory, readRecord } from '../../runs';
+import { readTrained, trainedDigest } from '../checkpoint';
+import { StateDict } from './pth';
+
+/** What finding a source needs from the process it happens in. */
+export interface Finding {
+  /** The folder of the new run's neighbours, in which runs are named. */
+  readonly runsFolder: string;
+  progress(message: Message): void;
+  /** Lets messages in; rejects where the run is to stop. */
+  pause(): Promise<void>;
+}
+
+/** Named tensors in PyTorch's layout, read one at a time. */
+interface Weights {
+  readonly names: readonly string[];
+  shape(name: string): Shape | undefined;
+  read(name: string): Float32Array;
+}
+
+/**
+ * Finds what an experiment starts from and holds it to the experiment's network.
+ * @returns undefined for a start from scratch
+ * @throws UserError where there is none, or it does not fit
+ */
+export async function findStart(experiment: ResolvedExperiment, finding: Finding): Promise<WeightsStart | undefined> {
+  const { weights } = experiment.network;
+  const network = networkOf(experiment);
+  if (weights === 'scratch') return undefined;
+  if (weights === 'imagenet') throw new UserError(message('weightsUnsupported'), message('weightsUnsupportedAdvice'));
+  finding.progress(message('findingWeights'));
+  if ('file' in weights) {
+    const { file } = weights;
+    const fit = withFile(file, (opened) => fitting(opened, network, file));
+    const source: WeightsSource = { kind: 'file', file, sha256: await digestOf(file, finding) };
+    return { source, told: [message('startedFromFile', { file }), ...told(network, fit)] };
+  }
+  const run = 'run' in weights ? weights.run : newestRun(weights.experiment, finding.runsFolder);
+  const folder = path.join(finding.runsFolder, run);
+  const record = readRecord(folder);
+  const { finished } = readHistory(folder);
+  if (!finished) throw new UserError(message('runNotFinished', { run }), message('runNotFinishedAdvice'));
+  const theirs = record.experiment.network.name;
+  if (theirs !== experiment.network.name) {
+    const [its, ours] = [theirs, experiment.network.name].map((name) => networks[name].title) as [string, string];
+    throw new UserError(message('startOtherNetwork', { run, theirs: its, ours }), message('startMisfitAdvice'));
+  }
+  const { epoch = 'last' } = weights;
+  const fit = fitting(shapesOf(networkOf(record.experiment)), network, run);
+  const source: WeightsSource = { kind: 'run', run, epoch, sha256: trainedDigest(folder, epoch) };
+  const at = epoch === 'best' ? finished.bestEpoch : record.experiment.epochs;
+  return {
+    source,
+    told: [message('startedFromRun', { run, epoch: at }), ...told(network, fit)],
+  };
+}
+
+function newestRun(experiment: string, runsFolder: string): string {
+  const found = listRuns(runsFolder).find((run) => run.state === 'finished' && run.record.experiment.id === experiment);
+  if (found) return found.name;
+  throw new UserError(
+    message('startNoRun', { experiment, folder: runsFolder }),
+    message('startNoRunAdvice', { experiment }),
+  );
+}
+
+function told(network: Network, { replaced }: Fit): Message[] {
+  if (!replaced) return [];
+  return [message('startedNewLayer', { layer: replaced.layer, outputs: network.outputs, before: replaced.outputs })];
+}
+
+/**
+ * The state that training begins with: the source's tensors, or, without one, all drawn from the seed, as is a last layer
+ * of another size than the source's.
+ * @param runsFolder where a source that is a run lies
+ * @throws UserError where the source is gone or no longer what it was when the run started
+ */
+export async function initialState(
+  network: Network,
+  seed: number,
+  source: WeightsSource | undefined,
+  finding: Finding,
+): Promise<{ parameters: Tensors; buffers: Tensors }> {
+  if (!source) return { parameters: initialParameters(network, seed), buffers: initialBuffers(network) };
+  const changed = (name: string) =>
+    new UserError(message('startChanged', { source: name }), message('startChangedAdvice'));
+  if (source.kind === 'file') {
+    if ((await digestOf(source.file, finding)) !== source.sha256) throw changed(source.file);
+    return withFile(source.file, (weights) => filled(weights, network, source.file, seed));
+  }
+  const folder = path.join(finding.runsFolder, path.basename(source.run));
+  const theirs = networkOf(readRecord(folder).experiment);
+  const { parameters, buffers, sha256 } = readTrained(folder, theirs, source.epoch);
+  if (sha256 !== source.sha256) throw changed(source.run);
+  const read = (name: string) => parameters.get(name) ?? buffers.get(name)!;
+  return filled({ ...shapesOf(theirs), read }, network, source.run, seed);
+}
+
+/** A network's tensors without their values. */
+function shapesOf(network: Network): Omit<Weights, 'read'> {
+  const shapes = new Map([...network.parameters, ...network.buffers].map(({ name, shape }) => [name, shape] as const));
+  return { names: [...shapes.keys()], shape: (name) => shapes.get(name) };
+}
+
+/** How weights fit a network: entirely, or but for the last layer, whose number of outputs is another. */
+interface Fit {
+  readonly replaced?: { readonly layer: string; readonly outputs: number };
+}
+
+/** @param source for the sentence. @throws UserError that names the tensor that does not fit */
+function fitting(weights: Omit<Weights, 'read'>, network: Network, source: string): Fit {
+  const own = [...network.parameters, ...network.buffers];
+  const misfit = (problem: Message) => new UserError(problem, message('startMisfitAdvice'));
+  const last = network.nodes.length - 1;
+  let replaced: Fit['replaced'];
+  for (const { name, shape, node } of own) {
+    const theirs = weights.shape(name);
+    if (!theirs) throw misfit(message('startTensorMissing', { source, tensor: name }));
+    if (theirs.join() === shape.join()) continue;
+    // Of the last layer only the number of outputs may be another: what it is fed must be the same.
+    if (node !== last || theirs.slice(1).join() !== shape.slice(1).join() || theirs.length !== shape.length) {
+      const [found, needed] = [theirs, shape].map((s) => s.join('×')) as [string, string];
+      throw misfit(message('startTensorShape', { source, tensor: name, found, needed }));
+    }
+    replaced = { layer: network.nodes[last]!.name, outputs: theirs[0]! };
+  }
+  const known = new Set(own.map(({ name }) => name));
+  // PyTorch counts the batches that batch norm has seen; nothing is computed from it.
+  const stranger = weights.names.find((name) => !known.has(name) && !name.endsWith('.num_batches_tracked'));
+  if (stranger) throw misfit(message('startTensorStrange', { source, tensor: stranger }));
+  return { replaced };
+}
+
+function filled(
+  weights: Weights,
+  network: Network,
+  source: string,
+  seed: number,
+): { parameters: Tensors; buffers: Tensors } {
+  const { replaced } = fitting(weights, network, source);
+  const last = network.nodes.length - 1;
+  const parameters = initialParameters(network, seed, ({ node }) => replaced !== undefined && node === last);
+  for (const { name, shape } of network.parameters) {
+    if (!parameters.has(name)) parameters.set(name, checked(weights.read(name), shape));
+  }
+  return {
+    parameters,
+    buffers: new Map(network.buffers.map(({ name, shape }) => [name, checked(weights.read(name), shape)])),
+  };
+}
+
+function checked(values: Float32Array, shape: Shape): Float32Array {
+  if (values.length !== elements(shape)) throw new Error(`read ${values.length} values of ${shape.join('×')}`);
+  return values;
+}
+
+function withFile<T>(file: string, use: (weights: StateDict) => T): T {
+  const weights = StateDict.open(file);
+  try {
+    return use(weights);
+  } finally {
+    weights.close();
+  }
+}
+
+const pieceBytes = 8 * 2 ** 20;
+
+/** SHA-256 of a file, in hexadecimal digits. @throws UserError where it cannot be read */
+async function digestOf(file: string, { pause }: Pick<Finding, 'pause'>): Promise<string> {
+  const hash = createHash('sha256');
+  let descriptor: number | undefined;
+  try {
+    descriptor = fs.openSync(file, 'r');
+    const piece = new Uint8Array(pieceBytes);
+    for (let count; (count = fs.readSync(descriptor, piece)) > 0; await pause()) hash.update(piece.subarray(0, count));
+    return hash.digest('hex');
+  } catch (error) {
+    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error;
+    throw new UserError(message('weightsUnreadable', { file, reason: (error as Error).message }));
+  } finally {
+    if (descriptor !== undefined) fs.closeSync(descriptor);
+  }
+}
