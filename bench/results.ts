@@ -1,0 +1,116 @@
+/**
+ * `npm run results`: makes the runs that docs/results.md wants, one after another on the terminal's own way, and writes
+ * the page, its curves and the figures behind it. Finished runs are kept and a broken-off one is gone on with, so it can
+ * be ended and started again at any time; the page marks what is missing.
+ *
+ *   --runs DIR     where the runs are kept (default .convlab/results)
+ *   --only TEXT    only runs whose name contains the text
+ *   --write        make no runs, only write the page from what there is
+ *   --alone        nothing else runs on this machine: seconds are figures of speed
+ *
+ * CONVLAB_CAT_DOG names the photographs.
+ */
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { parseArgs } from 'node:util';
+import { ResolvedExperiment, resolveExperiment } from '../src/experiment';
+import { findExperiment } from '../src/experimentFiles';
+import { listRuns, readHistory, RunSummary } from '../src/runs';
+import { measured, MeasuredRun, ResultsFile, Wanted, wanted } from './parts/measured';
+import { writeReport } from './parts/report';
+
+const docs = 'docs';
+const figures = path.join(docs, 'results.json');
+
+const { values } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '.convlab/results' },
+    only: { type: 'string', default: '' },
+    write: { type: 'boolean', default: false },
+    alone: { type: 'boolean', default: false },
+  },
+});
+const runsFolder = path.resolve(values.runs);
+
+const resolved = ({ id, preset, seed, overrides }: Wanted): ResolvedExperiment =>
+  resolveExperiment(findExperiment('experiments', id), preset, { ...overrides, seed });
+
+/** Whether two experiments train the same; words about them may differ. */
+function trainsAlike(a: ResolvedExperiment, b: ResolvedExperiment): boolean {
+  const settings = ({ title: _t, chapter: _c, question: _q, assumed: _a, ...rest }: ResolvedExperiment) =>
+    JSON.stringify(rest);
+  return settings(a) === settings(b);
+}
+
+/** The run that was made for a wish with today's settings: a finished one, else one that can go on. */
+function runFor(wish: Wanted): RunSummary | undefined {
+  const experiment = resolved(wish);
+  const alike = listRuns(runsFolder).filter(({ record }) => trainsAlike(record.experiment, experiment));
+  return alike.find(({ state }) => state === 'finished') ?? alike.find(({ epochsDone }) => epochsDone > 0);
+}
+
+function train(wish: Wanted, before: RunSummary | undefined): void {
+  const settings = Object.entries(wish.overrides).flatMap(([at, value]) => ['--set', `${at}=${JSON.stringify(value)}`]);
+  const what = before
+    ? ['--resume', before.folder]
+    : [wish.id, '--preset', wish.preset, '--seed', String(wish.seed), ...settings];
+  const pictures = process.env['CONVLAB_CAT_DOG'];
+  const photographs = resolved(wish).dataset.name === 'cat-dog';
+  const data = photographs && pictures !== undefined ? ['--data', path.resolve(pictures)] : [];
+  console.log(`── ${wish.name}${before ? ', going on' : ''}`);
+  const { status } = spawnSync(
+    process.execPath,
+    ['dist/cli.js', 'train', ...what, ...data, '--engine', 'onnx', '--runs', runsFolder],
+    { stdio: 'inherit' },
+  );
+  if (status === 130) process.exit(130);
+  if (status !== 0) console.error(`── ${wish.name} ended with status ${status}; its row stays open.`);
+}
+
+/** The figures of every wanted run: from its folder, or as they were stored by an earlier start of this program. */
+function gather(): ResultsFile {
+  const stored = fs.existsSync(figures) ? (JSON.parse(fs.readFileSync(figures, 'utf8')) as ResultsFile) : undefined;
+  const runs = wanted.flatMap((wish): MeasuredRun[] => {
+    const run = runFor(wish);
+    const fresh = run && measured(wish, run.record.experiment, readHistory(run.folder));
+    const kept = stored?.runs.find((figure) => figure.name === wish.name && stands(figure, resolved(wish)));
+    return fresh ? [fresh] : kept ? [kept] : [];
+  });
+  const cpu = os.cpus();
+  const machine = `${cpu.length} × ${cpu[0]!.model.trim()}, Node ${process.versions.node}`;
+  const made = runs.some((run) => !stored?.runs.some((figure) => figure.name === run.name));
+  return {
+    format: 1,
+    shared: made || !stored ? !values.alone : stored.shared,
+    machine: made || !stored ? machine : stored.machine,
+    runs,
+  };
+}
+
+/** Whether stored figures are still those of today's preset. */
+function stands(figure: MeasuredRun, experiment: ResolvedExperiment): boolean {
+  return (
+    figure.epochs.length === experiment.epochs &&
+    figure.size === experiment.input.size &&
+    figure.batchSize === experiment.batchSize &&
+    figure.learningRate === experiment.optimizer.learningRate &&
+    (experiment.limit === undefined || figure.examples.train <= experiment.limit)
+  );
+}
+
+function write(): void {
+  const results = gather();
+  fs.writeFileSync(figures, `${JSON.stringify(results, null, 1)}\n`);
+  writeReport(results, wanted, resolved, docs);
+}
+
+for (const wish of wanted) {
+  if (values.write || !wish.name.includes(values.only)) continue;
+  const before = runFor(wish);
+  if (before?.state === 'finished') continue;
+  train(wish, before);
+  write();
+}
+write();
