@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { Commands } from './host/commands';
 import { ComparisonPanel, comparisonType } from './host/comparisonPanel';
+import { EngineTree } from './host/engineTree';
 import { Estimator } from './host/estimator';
 import { Experiments, ExperimentTree } from './host/experimentTree';
 import { LiveRuns } from './host/liveRuns';
@@ -32,6 +33,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const comparison = new ComparisonPanel(context.extensionUri, runs, log);
   const tree = new ExperimentTree(experiments, runs, log);
   const view = vscode.window.createTreeView('convlab.experiments', { treeDataProvider: tree, showCollapseAll: true });
+  const engines = new EngineTree(trainer, live, log);
   const sayWhereRunsGo = () => {
     view.message = workspaceFolders().length === 0 ? t(message('treeNoFolder')) : undefined;
   };
@@ -48,6 +50,8 @@ export function activate(context: vscode.ExtensionContext): void {
     comparison,
     tree,
     view,
+    engines,
+    vscode.window.createTreeView('convlab.engines', { treeDataProvider: engines }),
     view.onDidChangeVisibility(({ visible }) => tree.visible(visible)),
     vscode.workspace.onDidChangeWorkspaceFolders(sayWhereRunsGo),
     new Notices(live, log),

@@ -210,9 +210,31 @@ export interface Machine {
 export interface MeasureRequest {
   readonly engine: EngineName;
   readonly threads?: number;
-  readonly networks: readonly NetworkName[];
+  /** Default: those of the course notes. */
+  readonly networks?: readonly NetworkName[];
   /** Measure also what has been measured before. */
   readonly again: boolean;
+}
+
+/** Say what each engine can do here. */
+export interface EnginesRequest {
+  readonly threads?: number;
+}
+
+/** What an engine says of this machine, and how fast it was when it was measured. */
+export interface EngineReport {
+  readonly engine: EngineName;
+  readonly usable: boolean;
+  /** Whether `auto` would try it first. */
+  readonly preferred: boolean;
+  /** What it would compute on, where it is usable. */
+  readonly device?: { readonly kind: 'cpu' | 'gpu'; readonly name: string; readonly threads?: number };
+  /** Why it cannot train here, or why `auto` leaves it alone although it could. */
+  readonly reason?: Message;
+  /** The one thing that the user can do to make it usable. */
+  readonly action?: Message;
+  /** Of the networks of the course notes, as far as they are known without measuring. */
+  readonly speeds: readonly NetworkSpeed[];
 }
 
 /** Estimate how long each of these experiments would take. Paths are absolute. */
@@ -270,6 +292,7 @@ export interface SetupRequest {
 /** What a trainer process is started for. */
 export type TrainerTask =
   | { readonly type: 'train'; readonly request: TrainRequest }
+  | { readonly type: 'engines'; readonly request: EnginesRequest }
   | { readonly type: 'measure'; readonly request: MeasureRequest }
   | { readonly type: 'estimate'; readonly request: EstimateRequest }
   | { readonly type: 'dataset'; readonly request: DatasetRequest }
@@ -288,6 +311,8 @@ export type FromTrainer =
   /** What the trainer is doing before the first step ('loadingData', …), for a status line. */
   | { readonly type: 'progress'; readonly message: Message }
   | { readonly type: 'events'; readonly events: readonly RunEvent[] }
+  /** What engines there are. */
+  | { readonly type: 'engines'; readonly engines: readonly EngineReport[] }
   /** The engine that measures or estimates is open. */
   | { readonly type: 'machine'; readonly machine: Machine }
   | { readonly type: 'speed'; readonly speed: NetworkSpeed }
@@ -295,7 +320,7 @@ export type FromTrainer =
   | { readonly type: 'unmeasured'; readonly network: NetworkName; readonly reason: Message }
   | { readonly type: 'estimate'; readonly estimate: Estimate }
   | { readonly type: 'dataset'; readonly report: DatasetReport }
-  /** How measuring, estimating or setting up ended, and what a setup has to say; a run ends with an event. */
+  /** How a task other than training ended, and what a setup has to say; a run ends with an event. */
   | {
       readonly type: 'ended';
       readonly end:

@@ -1,6 +1,7 @@
 /**
- * Starts a trainer in a child process to train, measure, estimate or set up, passes its messages on, and stops it. The extension
- * host and the terminal use the same client, so a run behaves the same in both.
+ * Starts a trainer in a child process to train or for another task (to measure, to estimate, to tell of engines or data, to
+ * set TensorFlow up), passes its messages on, and stops it. The extension host and the terminal use the same client, so a
+ * run behaves the same in both.
  */
 import { ChildProcess, execFile, fork } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -9,6 +10,7 @@ import { Message, message, UserError } from './messages';
 import type { NetworkName } from './networks/catalog';
 import {
   DatasetReport,
+  EngineReport,
   Estimate,
   FromTrainer,
   Machine,
@@ -25,6 +27,7 @@ export interface TrainerListener {
   onRun?(folder: string): void;
   onProgress?(message: Message): void;
   onEvents?(events: readonly RunEvent[]): void;
+  onEngines?(engines: readonly EngineReport[]): void;
   /** While measuring or estimating: what engine is at work, a network's speed, or why it has none, and an estimate. */
   onMachine?(machine: Machine): void;
   onSpeed?(speed: NetworkSpeed): void;
@@ -225,6 +228,9 @@ class TrainerProcess implements Trainer {
           }
         }
         this.listener.onEvents?.(fromTrainer.events);
+        break;
+      case 'engines':
+        this.listener.onEngines?.(fromTrainer.engines);
         break;
       case 'machine':
         this.listener.onMachine?.(fromTrainer.machine);

@@ -7,6 +7,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import stringWidth from 'string-width';
+import packageJson from '../../package.json';
 import {
   datasetNames,
   datasetTitles,
@@ -22,13 +23,20 @@ import { longRun, roughDuration } from '../estimates';
 import { findExperiment, loadExperiments } from '../experimentFiles';
 import { bundleOf, Message, message, UserError } from '../messages';
 import { networkNames, networks } from '../networks/catalog';
-import { DatasetReport, engineNames, EngineRequest, EstimateRequest, NetworkSpeed, TrainerTask } from '../protocol';
+import {
+  DatasetReport,
+  EngineReport,
+  engineNames,
+  EngineRequest,
+  EstimateRequest,
+  NetworkSpeed,
+  TrainerTask,
+} from '../protocol';
 import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../runs';
 import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
 import { comparisonTable } from './comparisonTable';
-import { probeAll } from './engines/choose';
+import { reportEngines } from './engineReport';
 import { storageFolder } from './engines/tfjs/installation';
-import { notesNetworks } from './measure';
 import {
   complain,
   dataLine,
@@ -273,50 +281,59 @@ function exportNetwork([name, ...more]: string[], values: Values): number {
 async function engines(args: string[], values: Values): Promise<number> {
   if (args.length) throw new UsageError(message('tooManyArguments', { command: 'engines', argument: args[0]! }));
   const threads = threadsFrom(values);
-  const names = values.network?.map((name) => oneOf('--network', name, networkNames)) ?? notesNetworks;
+  const networkList = values.network?.map((name) => oneOf('--network', name, networkNames));
   const measuring = values.measure || values.network !== undefined || values.again;
   let status: number = Exit.ok;
-  for (const { provider, availability } of await probeAll()) {
-    const engine = provider.name;
-    if (!availability.usable) {
-      if (values.json) say(JSON.stringify({ engine, ...availability }));
-      else
-        say(t(message('engineUnusableLine', { engine, reason: sentences(availability.reason, availability.action) })));
+  for (const report of await reportEngines({ threads }, packageJson.version)) {
+    const { engine, device, reason } = report;
+    if (!values.json) say(engineLine(report));
+    if (!device) {
+      if (values.json) say(JSON.stringify(report));
       continue;
     }
-    const device = { ...availability.device, threads: threads ?? availability.device.threads };
-    const words = [device.name, ...(device.threads === undefined ? [] : [threadCount(device.threads)])].join(', ');
-    if (!values.json) say(t(message('engineUsableLine', { engine, device: words })));
+    if (!values.json && reason) say(`  ${t(reason)}`);
+    // Measuring an emulated GPU would take hours.
+    const emulated = reason?.id === 'engineEmulates';
+    if (!measuring || emulated) {
+      if (values.json) say(JSON.stringify(report));
+      else if (report.speeds.length > 0) report.speeds.forEach((speed) => say(speedLine(speed)));
+      else if (!emulated) say(`  ${t(message('engineUnmeasured'))}`);
+      continue;
+    }
     const speeds: NetworkSpeed[] = [];
-    const end = measuring
-      ? await survey(
-          { type: 'measure', request: { engine, threads, networks: names, again: values.again ?? false } },
-          {
-            onSpeed: (speed) => {
-              speeds.push(speed);
-              if (!values.json) say(speedLine(speed));
-            },
-            onUnmeasured: (name, reason) => {
-              const network = networks[name].title;
-              complain(
-                t(message('warningLine', { text: t(message('unmeasuredLine', { network, reason: t(reason) })) })),
-              );
-            },
-          },
-          (what) => t(message('measuringStops', { engine, what: t(what) })),
-        )
-      : undefined;
-    if (values.json) say(JSON.stringify({ engine, ...availability, device, ...(measuring && { speeds }) }));
-    if (end?.kind === 'stopped') {
+    const end = await survey(
+      { type: 'measure', request: { engine, threads, networks: networkList, again: values.again ?? false } },
+      {
+        onSpeed: (speed) => {
+          speeds.push(speed);
+          if (!values.json) say(speedLine(speed));
+        },
+        onUnmeasured: (name, why) => {
+          const network = networks[name].title;
+          complain(t(message('warningLine', { text: t(message('unmeasuredLine', { network, reason: t(why) })) })));
+        },
+      },
+      (what) => t(message('measuringStops', { engine, what: t(what) })),
+    );
+    if (values.json) say(JSON.stringify({ ...report, speeds }));
+    if (end.kind === 'stopped') {
       complain(t(message('measuringStopped')));
       return Exit.stopped;
     }
-    if (end?.kind === 'failed' || end?.kind === 'crashed') {
+    if (end.kind === 'failed' || end.kind === 'crashed') {
       complain(t(message('errorLine', { text: sentence(endError(end)) })));
       status = Exit.failed;
     }
   }
   return status;
+}
+
+function engineLine({ engine, device, preferred, reason, action }: EngineReport): string {
+  if (!device) {
+    return t(message('engineUnusableLine', { engine, reason: sentences(reason!, action) }));
+  }
+  const words = [device.name, ...(device.threads === undefined ? [] : [threadCount(device.threads)])].join(', ');
+  return t(message(preferred ? 'enginePreferredLine' : 'engineUsableLine', { engine, device: words }));
 }
 
 const threadCount = (count: number): string => t(count === 1 ? message('threadsOne') : message('threads', { count }));

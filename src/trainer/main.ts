@@ -1,6 +1,6 @@
 /**
- * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, to estimate how
- * long training would take, to tell of a dataset, or to set native TensorFlow up), does it, and exits. When whoever
+ * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, to estimate how long
+ * training would take, to tell of engines or a dataset, or to set native TensorFlow up), does it, and exits. When whoever
  * started it goes away, the channel closes; training then writes a checkpoint, a setup undoes what it did, and both exit.
  */
 import packageJson from '../../package.json';
@@ -11,6 +11,7 @@ import { reportDataset } from './data/report';
 import { setupFolder } from './engines/tfjs/installation';
 import { removeTensorflow, setUpTensorflow } from './engines/tfjs/setup';
 import { estimate } from './estimate';
+import { reportEngines } from './engineReport';
 import { measureEngine, Stopped } from './measure';
 import { run } from './run';
 
@@ -79,8 +80,8 @@ async function train({ protocol, request }: Asked<'train'>): Promise<void> {
   process.exit(outcome === 'failed' ? 1 : 0);
 }
 
-/** Measures, estimates or tells of a dataset, and how that ended. */
-async function survey(task: Asked<'measure' | 'estimate' | 'dataset'>): Promise<void> {
+/** Does a task that is not a run, and tells how that ended. */
+async function survey(task: Asked<'engines' | 'measure' | 'estimate' | 'dataset'>): Promise<void> {
   let end: Extract<FromTrainer, { type: 'ended' }>['end'] = { kind: 'finished' };
   const surroundings = {
     version: packageJson.version,
@@ -90,7 +91,9 @@ async function survey(task: Asked<'measure' | 'estimate' | 'dataset'>): Promise<
   };
   try {
     checkVersion(task.protocol);
-    if (task.type === 'measure') {
+    if (task.type === 'engines') {
+      await send({ type: 'engines', engines: await reportEngines(task.request, packageJson.version) });
+    } else if (task.type === 'measure') {
       await measureEngine(task.request, {
         ...surroundings,
         speed: (speed) => void send({ type: 'speed', speed }),

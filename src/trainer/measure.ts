@@ -65,6 +65,14 @@ export function usualShapes(network: NetworkName): StepShape[] {
   return [64, 224].map((size) => ({ network, channels: 3, size, outputs: 1, batchSize: 32 }));
 }
 
+/** What measurements tell of a shape; undefined where nothing of its network has been measured. */
+export function networkSpeed(shape: StepShape, speeds: readonly Speed[], cached: boolean): NetworkSpeed | undefined {
+  const pace = paceFromSpeeds(shape, speeds);
+  if (!pace) return undefined;
+  const { train, evaluate, exact } = pace;
+  return { shape, imagesPerSecond: 1 / train, evaluationImagesPerSecond: 1 / evaluate, exact, cached };
+}
+
 /**
  * Measures the usual shapes of each network, telling each speed as it is known; what was measured before is told from the
  * cache. A network that fails, for want of memory say, is told of and passed over.
@@ -77,19 +85,12 @@ export async function measureEngine(request: MeasureRequest, surroundings: Measu
     const machine = machineOf(engine, surroundings.version);
     surroundings.machine(machine);
     const speeds = new Speeds(machine, surroundings.cache);
-    for (const network of request.networks) {
+    for (const network of request.networks ?? notesNetworks) {
       try {
         for (const shape of usualShapes(network)) {
           const cached = !request.again && wellKnown(shape, speeds.all);
           if (!cached) await measureShape(engine, shape, speeds, surroundings);
-          const { train, evaluate, exact } = paceFromSpeeds(shape, speeds.all)!;
-          surroundings.speed({
-            shape,
-            imagesPerSecond: 1 / train,
-            evaluationImagesPerSecond: 1 / evaluate,
-            exact,
-            cached,
-          });
+          surroundings.speed(networkSpeed(shape, speeds.all, cached)!);
         }
       } catch (error) {
         if (error instanceof Stopped) throw error;

@@ -1,6 +1,7 @@
 /**
  * Speeds measured on this machine, kept in the user's cache folder: one file for each engine, device, number of threads
- * and set of versions, so that an update finds none and measures anew. `measure.ts` and `estimate.ts` use it.
+ * and set of versions, so that an update finds none and measures anew. `measure.ts`, `estimate.ts`
+ * and `engineReport.ts` use it.
  */
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
@@ -29,6 +30,12 @@ const speedSchema = z.object({
   startSeconds: z.number().min(0),
   time: z.string(),
 });
+const machineSchema = z.object({
+  engine: z.string(),
+  device: z.string(),
+  threads: whole.optional(),
+  versions: z.record(z.string(), z.string()),
+});
 const fileSchema = z.object({
   format: z.literal(1),
   machine: z.unknown(),
@@ -45,6 +52,42 @@ export function cacheFolder(env: NodeJS.ProcessEnv = process.env, platform = pro
   }
   if (platform === 'darwin') return path.join(home, 'Library', 'Caches', 'ConvLab');
   return path.join(env['XDG_CACHE_HOME'] || path.join(home, '.cache'), 'convlab');
+}
+
+/**
+ * What this version of ConvLab last measured on an engine whose library is not loaded, so that the library's own version is
+ * unknown: the newest of the measurements that agree in everything else.
+ */
+export function lastMeasured(
+  { engine, device, threads, convlab }: Omit<Machine, 'versions'> & { readonly convlab: string },
+  folder = cacheFolder(),
+): readonly Speed[] {
+  const directory = path.join(folder, 'speeds');
+  let newest: { time: string; speeds: readonly Speed[] } = { time: '', speeds: [] };
+  let names: string[] = [];
+  try {
+    names = fs.readdirSync(directory).filter((name) => name.startsWith(`${engine}-`) && name.endsWith('.json'));
+  } catch {
+    // Nothing has been measured here.
+  }
+  for (const name of names) {
+    const file = readFile(path.join(directory, name));
+    const machine = file && machineSchema.safeParse(file.machine).data;
+    if (!machine || machine.engine !== engine || machine.device !== device || machine.threads !== threads) continue;
+    if (machine.versions['convlab'] !== convlab) continue;
+    const time = file.speeds.reduce((latest, speed) => (speed.time > latest ? speed.time : latest), '');
+    if (time > newest.time) newest = { time, speeds: file.speeds };
+  }
+  return newest.speeds;
+}
+
+/** A file of the cache; undefined where there is none or it is damaged, so that what it would have told is measured again. */
+function readFile(file: string): z.infer<typeof fileSchema> | undefined {
+  try {
+    return fileSchema.safeParse(JSON.parse(fs.readFileSync(file, 'utf8'))).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** What has been measured on one machine. A file that is damaged counts as none. */
@@ -89,15 +132,11 @@ export class Speeds {
   }
 
   private read(): void {
-    try {
-      const parsed = fileSchema.safeParse(JSON.parse(fs.readFileSync(this.file, 'utf8')));
-      if (!parsed.success || JSON.stringify(parsed.data.machine) !== JSON.stringify(this.machine)) return;
-      const others = parsed.data.speeds.filter((s) => !this.known.some((own) => sameShape(s.shape, own.shape)));
-      this.known = [...others, ...this.known];
-      this.perByte ??= parsed.data.checkpointSecondsPerByte;
-    } catch {
-      // None yet, or one that cannot be read: what it would have told is measured again.
-    }
+    const stored = readFile(this.file);
+    if (!stored || JSON.stringify(stored.machine) !== JSON.stringify(this.machine)) return;
+    const others = stored.speeds.filter((s) => !this.known.some((own) => sameShape(s.shape, own.shape)));
+    this.known = [...others, ...this.known];
+    this.perByte ??= stored.checkpointSecondsPerByte;
   }
 
   private write(): void {

@@ -19,6 +19,7 @@ afterAll(() => server?.stop());
 
 test('the package holds all that the extension reads', () => {
   const platform = `${process.platform}/${process.arch}`;
+  const dawn = process.platform === 'darwin' ? 'darwin-universal' : `${process.platform}-${process.arch}`;
   for (const name of [
     ...['extension.js', 'trainer.js', 'cli.js', 'panel.js', 'panel.css'].map((file) => `dist/${file}`),
     ...['train-images-idx3', 'train-labels-idx1', 't10k-images-idx3', 't10k-labels-idx1'].map(
@@ -26,6 +27,7 @@ test('the package holds all that the extension reads', () => {
     ),
     `dist/node_modules/onnxruntime-node/bin/napi-v6/${platform}/onnxruntime_binding.node`,
     'dist/node_modules/onnxruntime-common/dist/cjs/index.js',
+    `dist/node_modules/webgpu/dist/${dawn}/dawn.node`,
     'experiments/lenet5-mnist.json',
     'media/experiment.schema.json',
     'l10n/bundle.l10n.zh-tw.json',
@@ -46,6 +48,8 @@ test('the package holds nothing else: no sources, maps, tests, or native code of
   expect(files.filter((name) => /\.(ts|map)$|\.test\.|(^|\/)(src|test|script)\//.test(name))).toEqual([]);
   const own = new RegExp(`/${process.platform}/${process.arch}/`);
   expect(files.filter((name) => name.includes('/bin/napi-') && !own.test(name))).toEqual([]);
+  const dawn = files.filter((name) => name.endsWith('/dawn.node'));
+  expect(dawn).toHaveLength(1);
   const modules = files.flatMap((name) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(name)?.[1] ?? []);
   expect([...new Set(modules)].sort()).toEqual(
     [
@@ -53,13 +57,14 @@ test('the package holds nothing else: no sources, maps, tests, or native code of
       // sharp, what it requires, and its native code for this platform alone.
       ...['@img/colour', `@img/sharp-${process.platform}-${process.arch}`],
       ...[`@img/sharp-libvips-${process.platform}-${process.arch}`, 'detect-libc', 'semver', 'sharp'],
+      'webgpu',
     ].sort(),
   );
 });
 
 test('no bundle names a path of the machine that built it, or a source map', () => {
   const bundles = files.filter((name) => /^dist\/[^/]+\.(js|css)$/.test(name));
-  expect(bundles).toHaveLength(8);
+  expect(bundles).toHaveLength(9);
   for (const name of bundles) {
     const text = fs.readFileSync(path.join(folder, name), 'utf8');
     expect(text).not.toContain('sourceMappingURL=');

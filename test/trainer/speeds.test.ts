@@ -17,7 +17,7 @@ interface EngineLine {
   engine: string;
   usable: boolean;
   device: { name: string; threads?: number };
-  speeds?: NetworkSpeed[];
+  speeds: NetworkSpeed[];
 }
 const onnx = (out: string): EngineLine =>
   out
@@ -35,9 +35,11 @@ describe('convlab engines', () => {
     const line = onnx(out);
     expect(line).toMatchObject({ usable: true, device: { kind: 'cpu' } });
     expect(line.device.threads).toBeGreaterThan(0);
-    expect(line.speeds).toBeUndefined();
+    expect(line.speeds).toEqual([]);
     const person = await convlab(['engines', '--threads', '3'], undefined, { env });
-    expect(person.out).toMatch(/onnx: can train here \(.+, 3 threads\)\n/);
+    expect(person.out).toMatch(
+      /onnx: can train here \(.+, 3 threads\)(; “auto” takes it)?\n {2}How fast it is has not been measured yet;/,
+    );
     expect(fs.existsSync(env.CONVLAB_CACHE)).toBe(false);
   });
 
@@ -47,7 +49,7 @@ describe('convlab engines', () => {
     const line = onnx(first.out);
     expect(line.device.threads).toBe(1);
     expect(line.speeds).toHaveLength(1);
-    const [speed] = line.speeds!;
+    const [speed] = line.speeds;
     expect(speed).toMatchObject({
       shape: { network: 'lenet5', size: 32, batchSize: 64 },
       exact: true,
@@ -59,11 +61,15 @@ describe('convlab engines', () => {
     const second = await convlab([...measure, '--json'], undefined, { env });
     expect(onnx(second.out).speeds).toEqual([{ ...speed, cached: true }]);
     const other = await convlab([...measure, '--json'], undefined, { env: { CONVLAB_CACHE: path.join(folder, 'b') } });
-    expect(onnx(other.out).speeds![0]!.cached).toBe(false);
+    expect(onnx(other.out).speeds[0]!.cached).toBe(false);
     const person = await convlab(measure, undefined, { env });
     expect(person.out).toMatch(
-      /onnx: can train here \(.+, 1 thread\)\n {2}LeNet-5, 32×32, batches of 64: [\d,]+ images\/s\n/,
+      /onnx: can train here \(.+, 1 thread\)(; “auto” takes it)?\n {2}LeNet-5, 32×32, batches of 64: [\d,]+ images\/s\n/,
     );
+    // Without measuring, what was measured is told all the same, for as many threads.
+    const known = await convlab(['engines', '--threads', '1', '--json'], undefined, { env });
+    expect(onnx(known.out).speeds).toEqual([{ ...speed, cached: true }]);
+    expect(onnx((await convlab(['engines', '--threads', '2', '--json'], undefined, { env })).out).speeds).toEqual([]);
   });
 
   it('stops on a signal and keeps what it has measured', async () => {

@@ -2,7 +2,8 @@
  * A trainer that speaks the protocol and trains nothing, for tests of the editor's side. FAKE_TRAINER tells what it does
  * after its first events: 'finish', 'wait' (until told to stop or left alone), 'crash', 'fail', or 'deaf' (hears no stop).
  * Asked for estimates, it writes the request beside itself and answers the seconds of FAKE_ESTIMATES, a JSON array whose
- * nulls are answered without a figure; without the variable it crashes.
+ * nulls are answered without a figure; without the variable it crashes. Asked for engines, it answers FAKE_ENGINES, a JSON
+ * array. Asked to measure, it writes the request beside itself; under 'wait' it then waits to be told to stop.
  */
 const fs = require('node:fs');
 const path = require('node:path');
@@ -97,10 +98,28 @@ function estimate(request) {
   setTimeout(() => process.exit(0), 50);
 }
 
+const end = (kind) => {
+  process.send({ type: 'ended', end: { kind } });
+  setTimeout(() => process.exit(0), 50);
+};
+
+function measure(request) {
+  fs.writeFileSync(path.join(__dirname, 'measure.json'), JSON.stringify(request));
+  process.send({ type: 'progress', message: { id: 'measuringNetwork', args: { network: 'LeNet-5', size: 32 } } });
+  if (behaviour === 'wait') return process.on('message', ({ type }) => type === 'stop' && end('stopped'));
+  const reason = { id: 'unexpectedError', args: { reason: 'no memory' } };
+  if (behaviour === 'unmeasured') process.send({ type: 'unmeasured', network: 'vgg16', reason });
+  end('finished');
+}
+
 process.on('message', (message) => {
   if (message.type === 'train') train(message.request);
   else if (message.type === 'estimate') estimate(message.request);
-  else if (message.type === 'stop' && behaviour !== 'deaf') stop('user');
+  else if (message.type === 'measure') measure(message.request);
+  else if (message.type === 'engines') {
+    process.send({ type: 'engines', engines: JSON.parse(process.env.FAKE_ENGINES) });
+    end('finished');
+  } else if (message.type === 'stop' && folder && behaviour !== 'deaf') stop('user');
 });
 process.on('disconnect', () => (folder ? stop('editorGone') : process.exit(0)));
 process.send({ type: 'hello', protocol: 1 });

@@ -104,7 +104,13 @@ export const fake = {
   commands: new Map<string, (...args: unknown[]) => unknown>(),
   trash: true,
   watched: [] as RelativePattern[],
+  /** That of the experiments, and that of the engines. */
   tree: undefined as FakeTree | undefined,
+  engines: undefined as FakeTree | undefined,
+  /** Presses "Cancel" on what shows its progress. */
+  cancel: new EventEmitter<void>(),
+  /** What was reported under way. */
+  progress: [] as string[],
   visibility: new EventEmitter<{ visible: boolean }>(),
   view: undefined as { message: string | undefined } | undefined,
   /** By panel type. */
@@ -126,6 +132,7 @@ export function reset(): void {
     commands: new Map(),
     serializers: new Map(),
     watched: [],
+    progress: [],
   });
   l10n.bundle = undefined;
   env.language = 'en';
@@ -254,6 +261,14 @@ export const l10n = {
 };
 
 const configurationChanged = new EventEmitter<unknown>();
+
+/** Changes a setting as the user does. */
+export function configure(name: string, value: unknown): void {
+  fake.settings[name] = value;
+  configurationChanged.fire({
+    affectsConfiguration: (asked: string) => asked === name || name.startsWith(`${asked}.`),
+  });
+}
 const foldersChanged = new EventEmitter<unknown>();
 
 export const ProgressLocation = { Notification: 15 };
@@ -278,7 +293,11 @@ export const window = {
     };
     return (fake.statusBar = item);
   },
-  createTreeView: (_id: string, { treeDataProvider }: { treeDataProvider: FakeTree }) => {
+  createTreeView: (id: string, { treeDataProvider }: { treeDataProvider: FakeTree }) => {
+    if (id === 'convlab.engines') {
+      fake.engines = treeDataProvider;
+      return { dispose: () => {} };
+    }
     fake.tree = treeDataProvider;
     const view = {
       message: undefined,
@@ -303,7 +322,11 @@ export const window = {
   showErrorMessage: notify('error'),
   showSaveDialog: (options: { defaultUri: Uri; filters: Record<string, string[]> }) =>
     Promise.resolve(fake.save(options)),
-  withProgress: (_options: unknown, work: () => unknown) => work(),
+  withProgress: (_options: unknown, work: (progress: unknown, token: unknown) => unknown) =>
+    work(
+      { report: ({ message }: { message?: string }) => void (message && fake.progress.push(message)) },
+      { onCancellationRequested: fake.cancel.event },
+    ),
   showQuickPick: async (items: readonly { label: string }[], options: { placeHolder?: string }) => {
     const label = await fake.pick(items, options);
     return items.find((item) => item.label === label);

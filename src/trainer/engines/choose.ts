@@ -1,6 +1,6 @@
 /** Picks the engine that trains, and says why this one and not the others. */
 import { english, Message, message, UserError } from '../../messages';
-import { engineNames, EngineRequest } from '../../protocol';
+import { EngineName, engineNames, EngineRequest } from '../../protocol';
 import type { Availability, Engine, EngineOptions, EngineProvider } from './engine';
 import { onnxProvider } from './onnx/engine';
 import { openProved, ProvedEngine } from './selfCheck';
@@ -11,10 +11,38 @@ import { webgpuProvider } from './tfjs/webgpu';
 export const providers: readonly EngineProvider[] = [tensorflowProvider, webgpuProvider, onnxProvider];
 
 /** What each engine says of this machine. */
-export async function probeAll(
-  of: readonly EngineProvider[] = providers,
-): Promise<{ provider: EngineProvider; availability: Availability }[]> {
+export async function probeAll(of: readonly EngineProvider[] = providers): Promise<Probed[]> {
   return Promise.all(of.map(async (provider) => ({ provider, availability: await provider.probe() })));
+}
+
+/** An engine and what it said when it was probed. */
+export interface Probed {
+  readonly provider: EngineProvider;
+  readonly availability: Availability;
+}
+
+/**
+ * What `auto` makes of the engines: those that it would try, the best first (one with a GPU, else onnx on the processor, else
+ * any other), and a sentence on each that it would not.
+ */
+export function rank(probed: readonly Probed[]): {
+  readonly candidates: readonly { readonly provider: EngineProvider; readonly device: Engine['device'] }[];
+  readonly reasons: ReadonlyMap<EngineName, Message>;
+} {
+  const reasons = new Map<EngineName, Message>();
+  const candidates: { provider: EngineProvider; device: Engine['device'] }[] = [];
+  for (const { provider, availability } of probed) {
+    const { name: engine } = provider;
+    if (!availability.usable) {
+      reasons.set(engine, message('engineNotChosenReason', { engine, reason: english(availability.reason) }));
+    } else if (engine === 'webgpu' && availability.device.kind === 'cpu') {
+      // A thousand times slower than onnx, it is for tests alone.
+      reasons.set(engine, message('engineEmulates', { engine, device: availability.device.name }));
+    } else candidates.push({ provider, device: availability.device });
+  }
+  const place = ({ provider, device }: (typeof candidates)[number]) =>
+    device.kind === 'gpu' ? 0 : provider.name === 'onnx' ? 1 : 2;
+  return { candidates: candidates.sort((a, b) => place(a) - place(b)), reasons };
 }
 
 /** An engine that trains, with a sentence on each engine considered, and on what goes wrong without stopping it. */
@@ -32,8 +60,7 @@ export interface EngineChoice {
 }
 
 /**
- * Opens the engine asked for, or under `auto` the first that fits and computes rightly: one with a GPU, else onnx on the
- * processor, else any other.
+ * Opens the engine asked for, or under `auto` the first that fits (see {@link rank}) and computes rightly.
  * @throws UserError when it, or under `auto` none, can be used; an engine that was asked for is never replaced
  */
 export async function openEngine(
@@ -59,19 +86,8 @@ export async function openEngine(
     const opened = await open(provider);
     return { ...opened, reasons: [message('engineChosenAsked', { engine: request }), ...opened.warnings] };
   }
-  const reasons: Message[] = [];
-  const candidates: { provider: EngineProvider; device: Engine['device'] }[] = [];
-  for (const { provider, availability } of await probeAll(of)) {
-    if (availability.usable && provider.name === 'webgpu' && availability.device.kind === 'cpu') {
-      // A thousand times slower than onnx, it is for tests alone.
-      reasons.push(message('engineEmulates', { engine: provider.name, device: availability.device.name }));
-    } else if (availability.usable) candidates.push({ provider, device: availability.device });
-    else
-      reasons.push(message('engineNotChosenReason', { engine: provider.name, reason: english(availability.reason) }));
-  }
-  const rank = ({ provider, device }: (typeof candidates)[number]) =>
-    device.kind === 'gpu' ? 0 : provider.name === 'onnx' ? 1 : 2;
-  candidates.sort((a, b) => rank(a) - rank(b));
+  const { candidates, reasons: passedOver } = rank(await probeAll(of));
+  const reasons = [...passedOver.values()];
   for (const [index, { provider, device }] of candidates.entries()) {
     const { name: engine } = provider;
     try {
