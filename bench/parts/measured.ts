@@ -27,6 +27,9 @@ const plan: readonly (Pick<Wanted, 'id'> & Partial<Pick<Wanted, 'preset' | 'over
   { id: 'lenet5-mnist', preset: 'course', seeds: [1, 2, 3] },
   { id: 'lenet5-mnist', seeds: [1, 2, 3] },
   { id: 'alexnet-mnist', seeds: [1] },
+  { id: 'alexnet-cifar8', seeds: [1] },
+  // After the run that it starts from.
+  { id: 'alexnet-catdog-pretrained', seeds: [1, 2, 3] },
   { id: 'alexnet-catdog-scratch', seeds: [1, 2, 3] },
   { id: 'alexnet-catdog', seeds: [1, 2, 3] },
   { id: 'vgg16-catdog', seeds: [1, 2, 3] },

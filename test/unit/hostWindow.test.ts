@@ -379,6 +379,8 @@ describe('the tree', () => {
       group(
         'AlexNet',
         'AlexNet on MNIST',
+        'AlexNet on CIFAR-10 without cats and dogs',
+        'AlexNet on Cats vs Dogs, pretrained',
         'AlexNet on Cats vs Dogs, from scratch',
         'AlexNet on Cats vs Dogs, augmented',
       ),
