@@ -51,21 +51,33 @@ export function passSize(
   bytesOf: (size: number) => number,
   { total, available }: MachineMemory,
 ): PassSize {
-  const hasBatchNorm = network.nodes.some(({ op }) => op.kind === 'batchNorm');
   const most = availableShare * available;
-  const limit = hasBatchNorm ? most : Math.min(comfortableBytes, total / 2, most);
+  const limit = hasBatchNorm(network) ? most : Math.min(comfortableBytes, total / 2, most);
   let size = batchSize;
   while (size > smallestPass && bytesOf(size) > limit) size = Math.max(smallestPass, Math.ceil(size / 2));
-  const needed = bytesOf(size);
+  return { microBatch: size, warnings: passWarnings(network, batchSize, size, bytesOf, available) };
+}
+
+/** What the user should know of a batch that an engine divides for want of memory. Arguments as for {@link passSize}. */
+export function passWarnings(
+  network: Network,
+  batchSize: number,
+  microBatch: number,
+  bytesOf: (size: number) => number,
+  available: number,
+): Message[] {
   const warnings: Message[] = [];
-  if (needed > most) {
+  const needed = bytesOf(microBatch);
+  if (needed > availableShare * available) {
     warnings.push(message('memoryShort', { needed: mebibytes(needed), available: mebibytes(available) }));
   }
-  if (hasBatchNorm && size < batchSize) {
+  if (hasBatchNorm(network) && microBatch < batchSize) {
     const whole = mebibytes(bytesOf(batchSize));
-    warnings.push(message('batchNormDivided', { microBatch: size, whole, available: mebibytes(available), batchSize }));
+    warnings.push(message('batchNormDivided', { microBatch, whole, available: mebibytes(available), batchSize }));
   }
-  return { microBatch: size, warnings };
+  return warnings;
 }
+
+const hasBatchNorm = ({ nodes }: Network): boolean => nodes.some(({ op }) => op.kind === 'batchNorm');
 
 const mebibytes = (bytes: number): string => String(Math.ceil(bytes / 2 ** 20));

@@ -15,7 +15,8 @@ import {
   StepPosition,
   StepResult,
 } from '../engine';
-import { message, UserError } from '../../../messages';
+import { Message, message, UserError } from '../../../messages';
+import { passWarnings } from '../memory';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import { Program, Tensor, Tf, TrainingRecord } from './program';
 
@@ -70,6 +71,7 @@ interface DeviceState {
 
 class TfjsModel implements Model {
   readonly microBatch: number;
+  readonly warnings: readonly Message[];
   private readonly program: Program;
   private state: DeviceState | undefined;
   private disposed = false;
@@ -82,7 +84,12 @@ class TfjsModel implements Model {
     private readonly onDispose: () => void,
   ) {
     checkLargestTensor(network, engine);
-    this.microBatch = options.microBatch ?? defaultMicroBatch(network, options.batchSize, engine);
+    const { batchSize } = options;
+    this.microBatch = options.microBatch ?? defaultMicroBatch(network, batchSize, engine);
+    this.warnings =
+      options.microBatch === undefined
+        ? passWarnings(network, batchSize, this.microBatch, (size) => stepBytes(network, size), engine.memory)
+        : [];
     this.program = new Program(tf, network);
   }
 
@@ -382,11 +389,15 @@ function merged(before: Tensor[], now: Tensor[], join: (a: Tensor, b: Tensor) =>
 
 /** The largest pass that fits the memory and the device, so that the passes of a full batch are of nearly equal size. */
 function defaultMicroBatch(network: Network, batchSize: number, { memory, largestTensor }: TfjsEngineOptions): number {
-  const sizes = network.nodes.map((node) => 4 * elements(node.shape));
-  const fixed = 4 * parametersHeld * parameterCount(network);
-  const values = sizes.reduce((sum, size) => sum + size, 0);
-  const fits = Math.min((memory - fixed) / (outputsHeld * values), (largestTensor ?? Infinity) / Math.max(...sizes));
+  const fixed = stepBytes(network, 0);
+  const largest = Math.max(...network.nodes.map((node) => 4 * elements(node.shape)));
+  const fits = Math.min((memory - fixed) / (stepBytes(network, 1) - fixed), (largestTensor ?? Infinity) / largest);
   return Math.ceil(batchSize / Math.ceil(batchSize / Math.max(1, Math.floor(fits))));
+}
+
+function stepBytes(network: Network, size: number): number {
+  const values = network.nodes.reduce((sum, node) => sum + elements(node.shape), 0);
+  return 4 * (parametersHeld * parameterCount(network) + outputsHeld * size * values);
 }
 
 /** @throws UserError when one parameter, or one output for a single example, is larger than the device takes */
