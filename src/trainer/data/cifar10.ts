@@ -235,7 +235,7 @@ async function sorted(
     ...sheets.map((name): [string, number] => [name, mostSheetBytes]),
     ...Object.values(labelFiles).map((name): [string, number] => [name, mostLabelBytes]),
   ]);
-  for await (const { name, content } of readTar(archive, wanted)) {
+  for (const [name, content] of await readTar(archive, wanted)) {
     if (sheets.includes(name)) pixels.set(name, await sharp(content, {}).raw().toBuffer());
     else labels.set(name, JSON.parse(content.toString('utf8')) as number[]);
     await pause();
