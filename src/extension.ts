@@ -16,8 +16,10 @@ import { Notices } from './host/notices';
 import { Panels, panelType } from './host/panels';
 import { Resumption } from './host/resumption';
 import { RunList } from './host/runList';
-import { workspaceFolders } from './host/settings';
+import { nodeSetting, workspaceFolders } from './host/settings';
+import { TensorflowSetup } from './host/tensorflowSetup';
 import { message } from './messages';
+import type { TrainerOptions } from './trainerClient';
 
 let live: LiveRuns | undefined;
 
@@ -25,7 +27,12 @@ export function activate(context: vscode.ExtensionContext): void {
   loadTranslations(context.extensionPath);
   const log = new Log();
   const { globalStorageUri } = context;
-  const trainer = path.join(context.extensionPath, 'dist', 'trainer.js');
+  const trainer = (): TrainerOptions => ({
+    script: path.join(context.extensionPath, 'dist', 'trainer.js'),
+    execPath: nodeSetting(),
+    env: { CONVLAB_STORAGE: globalStorageUri.fsPath },
+    lowPriority: true,
+  });
   live = new LiveRuns(trainer, globalStorageUri, log);
   const experiments = new Experiments(path.join(context.extensionPath, 'experiments'));
   const runs = new RunList(globalStorageUri, live);
@@ -66,6 +73,7 @@ export function activate(context: vscode.ExtensionContext): void {
       log,
       path.join(context.extensionPath, 'dist', 'cli.js'),
     ),
+    new TensorflowSetup(globalStorageUri.fsPath, trainer, () => undefined, log),
     new Resumption(live, panels, runs, context.workspaceState, log),
     vscode.window.registerWebviewPanelSerializer(panelType, panels),
     vscode.window.registerWebviewPanelSerializer(comparisonType, comparison),

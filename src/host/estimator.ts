@@ -6,18 +6,18 @@ import * as vscode from 'vscode';
 import type { ResolvedExperiment } from '../experiment';
 import { english } from '../messages';
 import type { Estimate } from '../protocol';
-import { startTask } from '../trainerClient';
+import { startTask, TrainerOptions } from '../trainerClient';
 import type { LiveRuns } from './liveRuns';
 import type { Log } from './log';
-import { dataFolderFor, engineSetting, nodeSetting, threadsSetting, workspaceFolders } from './settings';
+import { dataFolderFor, engineSetting, threadsSetting, workspaceFolders } from './settings';
 
 export class Estimator {
   /**
-   * @param script the bundled trainer
+   * @param trainer how trainers are started; throws UserError where a setting is unusable
    * @param runsFolders where runs lie whose pace tells
    */
   constructor(
-    private readonly script: string,
+    private readonly trainer: () => TrainerOptions,
     private readonly live: LiveRuns,
     private readonly runsFolders: () => readonly string[],
     private readonly log: Log,
@@ -47,7 +47,7 @@ export class Estimator {
     let disposed = false;
     const trainer = startTask(
       { type: 'estimate', request },
-      { script: this.script, execPath: nodeSetting(), lowPriority: true, graceMs: 3000 },
+      { ...this.trainer(), graceMs: 3000 },
       {
         onEstimate: (estimate) => {
           if (!disposed) onEstimate(estimate);

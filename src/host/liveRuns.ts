@@ -8,10 +8,10 @@ import type { ResolvedExperiment } from '../experiment';
 import { english, message, UserError } from '../messages';
 import type { RunEvent } from '../protocol';
 import { lockHolder } from '../runs';
-import type { TrainerEnd } from '../trainerClient';
+import type { TrainerEnd, TrainerOptions } from '../trainerClient';
 import type { Log } from './log';
 import { Run, RunChange } from './run';
-import { dataFolderFor, engineSetting, newRunsFolder, nodeSetting, threadsSetting, workspaceFolders } from './settings';
+import { dataFolderFor, engineSetting, newRunsFolder, threadsSetting, workspaceFolders } from './settings';
 
 export interface RunEnd {
   readonly run: Run;
@@ -29,9 +29,9 @@ export class LiveRuns implements vscode.Disposable {
   readonly onDidEnd = this.ends.event;
   private released = false;
 
-  /** @param script the bundled trainer */
+  /** @param trainer how trainers are started; throws UserError where a setting is unusable */
   constructor(
-    private readonly script: string,
+    private readonly trainer: () => TrainerOptions,
     private readonly globalStorage: vscode.Uri,
     private readonly log: Log,
   ) {}
@@ -114,6 +114,7 @@ export class LiveRuns implements vscode.Disposable {
       searchFolders: workspaceFolders(),
       runsFolder,
     };
+    const options = this.trainer();
     const holder = this.hold(run);
     const name = () => run.name || experiment.id;
     this.log.info(`${name()}: ${run.folder ? 'resuming' : 'training'} in ${runsFolder}, engine ${request.engine}`);
@@ -121,9 +122,7 @@ export class LiveRuns implements vscode.Disposable {
       if (change.type === 'events') change.events.forEach((event) => this.logEvent(name(), event));
     });
     void run
-      .train(request, { script: this.script, execPath: nodeSetting(), lowPriority: true }, (line) =>
-        this.log.info(`${name()}: ${line}`),
-      )
+      .train(request, options, (line) => this.log.info(`${name()}: ${line}`))
       .then((end) => {
         this.log.info(`${name()}: ${end.kind}`);
         if (!this.released) this.ends.fire({ run, end });

@@ -32,6 +32,18 @@ export const threadsSetting = (): number | undefined => wholeNumber('threads', 1
 /** The Node.js program that trainers run with; undefined for the one that VS Code brings. */
 export const nodeSetting = (): string | undefined => setting<string>('node')?.trim() || undefined;
 
+/** The Python whose TensorFlow is set up: an interpreter, its name, or an environment's folder; undefined to search. */
+export function tensorflowPythonSetting(): string | undefined {
+  const python = setting<string>('tensorflowPython')?.trim();
+  if (!python) return undefined;
+  // A bare name is looked for on the search path.
+  return /[\\/]/.test(python) ? absolute('tensorflowPython', python, undefined) : python;
+}
+
+/** Makes an engine the one that trains, in every window of this user. */
+export const trainWith = (engine: EngineRequest): Thenable<void> =>
+  vscode.workspace.getConfiguration(section).update('engine', engine, vscode.ConfigurationTarget.Global);
+
 /** The settings that shorten runs, as overrides of an experiment. */
 export function overridesFromSettings(): Overrides {
   const overrides: Record<string, number> = {};

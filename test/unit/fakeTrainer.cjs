@@ -3,7 +3,8 @@
  * after its first events: 'finish', 'wait' (until told to stop or left alone), 'crash', 'fail', or 'deaf' (hears no stop).
  * Asked for estimates, it writes the request beside itself and answers the seconds of FAKE_ESTIMATES, a JSON array whose
  * nulls are answered without a figure; without the variable it crashes. Asked for engines, it answers FAKE_ENGINES, a JSON
- * array. Asked to measure, it writes the request beside itself; under 'wait' it then waits to be told to stop.
+ * array. Asked to measure, it writes the request beside itself; under 'wait' it then waits to be told to stop. Asked to set
+ * TensorFlow up, it writes request and CONVLAB_STORAGE beside itself, tells of its progress, and does as FAKE_TRAINER says.
  */
 const fs = require('node:fs');
 const path = require('node:path');
@@ -98,8 +99,8 @@ function estimate(request) {
   setTimeout(() => process.exit(0), 50);
 }
 
-const end = (kind) => {
-  process.send({ type: 'ended', end: { kind } });
+const end = (kind, more) => {
+  process.send({ type: 'ended', end: { kind, ...more } });
   setTimeout(() => process.exit(0), 50);
 };
 
@@ -112,10 +113,28 @@ function measure(request) {
   end('finished');
 }
 
+function setUp(request) {
+  const { CONVLAB_STORAGE: storage } = process.env;
+  fs.writeFileSync(path.join(__dirname, 'setup.json'), JSON.stringify({ request, storage }));
+  process.send({ type: 'progress', message: { id: 'setupDownload', args: { megabytes: 7 } } });
+  const folder = '/storage/tensorflow';
+  if (request.remove) return end('finished', { messages: [{ id: 'setupRemoved', args: { folder } }] });
+  if (behaviour === 'wait') return process.on('message', ({ type }) => type === 'stop' && end('stopped'));
+  if (behaviour === 'finish') {
+    const args = { tensorflow: '2.21.0', device: 'CPU', library: '/lib/libtensorflow_cc.so.2' };
+    end('finished', { messages: [{ id: 'setupDone', args }] });
+  }
+  if (behaviour === 'fail') {
+    const message = { id: 'setupDownloadFailed', args: { reason: 'ENOTFOUND' } };
+    end('failed', { message, advice: { id: 'setupDownloadAdvice', args: {} } });
+  }
+}
+
 process.on('message', (message) => {
   if (message.type === 'train') train(message.request);
   else if (message.type === 'estimate') estimate(message.request);
   else if (message.type === 'measure') measure(message.request);
+  else if (message.type === 'setup') setUp(message.request);
   else if (message.type === 'engines') {
     process.send({ type: 'engines', engines: JSON.parse(process.env.FAKE_ENGINES) });
     end('finished');

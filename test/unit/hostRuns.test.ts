@@ -33,7 +33,7 @@ beforeEach(() => {
   fake.folders = [Uri.file(workspace)];
   globalStorage = Uri.file(path.join(root, 'global'));
   log = new Log();
-  live = new LiveRuns(script, globalStorage as never, log);
+  live = new LiveRuns(() => ({ script }), globalStorage as never, log);
 });
 
 afterEach(async () => {
@@ -140,7 +140,7 @@ describe('training', () => {
   });
 
   test('a trainer that is missing is a failed run, not an exception', async () => {
-    const missing = new LiveRuns(path.join(root, 'none.js'), globalStorage as never, log);
+    const missing = new LiveRuns(() => ({ script: path.join(root, 'none.js') }), globalStorage as never, log);
     const run = missing.start(experiment);
     await until(() => run.state === 'failed');
     expect([run.history.failed?.message.id, run.folder]).toEqual(['trainerMissing', undefined]);
@@ -171,7 +171,7 @@ describe('going on', () => {
     const left = Run.read(folder!);
     expect([left.state, left.history.stopReason]).toEqual(['interrupted', 'editorGone']);
 
-    const next = new LiveRuns(script, globalStorage as never, log);
+    const next = new LiveRuns(() => ({ script }), globalStorage as never, log);
     next.hold(left);
     vi.stubEnv('FAKE_TRAINER', 'finish');
     next.resume(left);
@@ -187,7 +187,7 @@ describe('going on', () => {
     expect(() => live.resume(run)).toThrow(/already finished/);
     const busy = start('wait');
     await until(() => busy.run.history.steps.length === 2);
-    const other = new LiveRuns(script, globalStorage as never, log);
+    const other = new LiveRuns(() => ({ script }), globalStorage as never, log);
     const same = other.open(busy.run.folder!);
     expect(same).not.toBe(busy.run);
     expect(same.trainedElsewhere).toBe(true);

@@ -528,7 +528,8 @@ describe('panels', () => {
 
   test('a run that another process trains is followed, and not stopped from here', async () => {
     vi.stubEnv('FAKE_TRAINER', 'wait');
-    const other = new LiveRuns(path.join(extension, 'dist/trainer.js'), Uri.file(root) as never, new Log());
+    const script = path.join(extension, 'dist/trainer.js');
+    const other = new LiveRuns(() => ({ script }), Uri.file(root) as never, new Log());
     const file = path.join(repository, 'experiments/lenet5-mnist.json');
     const elsewhere = other.start(resolveExperiment(parseExperiment(fs.readFileSync(file, 'utf8'), file), 'quick'));
     await until(() => elsewhere.history.steps.length === 2);

@@ -103,6 +103,7 @@ export const fake = {
   statusBar: undefined as FakeStatusBarItem | undefined,
   commands: new Map<string, (...args: unknown[]) => unknown>(),
   trash: true,
+  trusted: true,
   watched: [] as RelativePattern[],
   /** That of the experiments, and that of the engines. */
   tree: undefined as FakeTree | undefined,
@@ -338,7 +339,12 @@ export const window = {
   },
 };
 
+export const ConfigurationTarget = { Global: 1 };
+
 export const workspace = {
+  get isTrusted() {
+    return fake.trusted;
+  },
   get workspaceFolders() {
     return fake.folders.length > 0 ? fake.folders.map((uri) => ({ uri, name: path.basename(uri.path) })) : undefined;
   },
@@ -348,6 +354,7 @@ export const workspace = {
   },
   getConfiguration: (section: string) => ({
     get: (name: string) => fake.settings[`${section}.${name}`],
+    update: (name: string, value: unknown) => Promise.resolve((fake.settings[`${section}.${name}`] = value)),
   }),
   onDidChangeConfiguration: configurationChanged.event,
   onDidChangeWorkspaceFolders: foldersChanged.event,
