@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { readRecord } from '../../src/trainer/engines/tfjs/installation';
 import { CodeServer, repository, startCodeServer } from './server';
 import { panelOf, patient, startBrowser, Workbench, WorkbenchOptions } from './workbench';
 
@@ -16,6 +17,9 @@ const watched = { ...short, 'convlab.limit': 38_400, 'convlab.threads': 1 };
 const long = { 'convlab.preset': 'course', 'convlab.limit': 12_800, 'convlab.epochs': 60, 'convlab.threads': 1 };
 /** In a browser, VS Code writes down what it keeps for a panel only every 5 seconds, not when the page goes away. */
 const kept = 7000;
+
+/** npm fetches some packages, a compiler builds the binding. */
+const installing = { timeout: 150_000 };
 
 let browser: Browser;
 beforeAll(async () => {
@@ -326,6 +330,42 @@ describe('with no folder open', () => {
       .filter(isFolder);
     expect(await id('test-accuracy').innerText()).toBe(resultOf(run!).testAccuracy.toFixed(4));
     await window.treeItem(`${experiment}, finished`).waitFor();
+  });
+});
+
+describe('native TensorFlow', () => {
+  const setUpElsewhere = process.env['CONVLAB_TENSORFLOW'];
+  if (setUpElsewhere === undefined) {
+    test('is set up, trains and is removed', (context) => context.skip('CONVLAB_TENSORFLOW is not set'));
+    return;
+  }
+  const { python, tensorflow } = readRecord(setUpElsewhere)!;
+  const on = onServer({ settings: short, machineSettings: { 'convlab.tensorflowPython': python } });
+
+  test('is set up from the palette, trains as the panel says, and is removed', async () => {
+    const folder = on.server.folder('tensorflow', { 'workbench.notifications.duration': 0 });
+    const setup = path.join(on.server.userData, 'User/globalStorage/convlab.convlab/tensorflow');
+    const window = await on.open({ folder });
+    await window.run('ConvLab: Set Up TensorFlow');
+    const done = `TensorFlow ${tensorflow} is set up and computes on: CPU.`;
+    await expect.poll(async () => (await window.notifications()).join(), installing).toContain(done);
+    expect(readRecord(setup)).toMatchObject({ source: 'python', python, tensorflow });
+    await window.answer('Train with TensorFlow');
+
+    await window.run(trainLenet);
+    const { id, inState } = panelOf(window);
+    await inState('finished');
+    const [run] = runsOf(folder);
+    expect(eventsOf(run!)[0]).toMatchObject({ type: 'started', engine: 'tensorflow' });
+    await id('tab-run').click();
+    await expect.poll(() => id('run-facts').innerText()).toContain('tensorflow');
+    expect(await id('run-facts').innerText()).toContain(`libtensorflow ${tensorflow}`);
+    // Two epochs leave chance (0.1) far behind, on this engine too.
+    expect(resultOf(run!).testAccuracy).toBeGreaterThan(0.5);
+
+    await window.run('ConvLab: Remove TensorFlow');
+    await expect.poll(async () => (await window.notifications()).join(), patient).toContain('was removed from');
+    expect(fs.existsSync(setup)).toBe(false);
   });
 });
 

@@ -27,6 +27,8 @@ export interface CodeServerOptions {
   /** .vsix files or folders of extensions to install. */
   readonly extensions: readonly string[];
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** Settings that belong to the machine, such as paths of programs: user settings cannot give them here. */
+  readonly machineSettings?: Readonly<Record<string, unknown>>;
   /** The display language, 'zh-tw' for instance; English otherwise. */
   readonly locale?: string;
 }
@@ -107,6 +109,10 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
     path.join(userData, 'User/settings.json'),
     JSON.stringify({ ...quietSettings, ...options.settings }),
   );
+  if (options.machineSettings) {
+    fs.mkdirSync(path.join(userData, 'Machine'));
+    fs.writeFileSync(path.join(userData, 'Machine/settings.json'), JSON.stringify(options.machineSettings));
+  }
   if (options.locale) declareLanguage(userData, options.locale);
   // Not the settings of whoever runs the tests: code-server would read ~/.config/code-server/config.yaml.
   const config = path.join(root, 'config.yaml');
@@ -115,7 +121,7 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
   // The tests may run inside an editor's terminal or a script of npm; the server shall not notice.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(
-      ([name]) => !/^(VSCODE_|ELECTRON_|npm_|VITEST|NODE_OPTIONS|LANG$|LC_)/.test(name),
+      ([name]) => !/^(VSCODE_|ELECTRON_|npm_|VITEST|NODE_OPTIONS|CONVLAB_TENSORFLOW$|LANG$|LC_)/.test(name),
     ),
   );
 
