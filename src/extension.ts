@@ -73,7 +73,7 @@ export function activate(context: vscode.ExtensionContext): void {
       log,
       path.join(context.extensionPath, 'dist', 'cli.js'),
     ),
-    new TensorflowSetup(globalStorageUri.fsPath, trainer, () => undefined, log),
+    new TensorflowSetup(globalStorageUri.fsPath, trainer, () => engines.refresh(), log),
     new Resumption(live, panels, runs, context.workspaceState, log),
     vscode.window.registerWebviewPanelSerializer(panelType, panels),
     vscode.window.registerWebviewPanelSerializer(comparisonType, comparison),

@@ -465,6 +465,7 @@ export const texts = {
     'Trains and evaluates the networks of the course notes for a few steps each, and keeps how fast that was.',
   engineExplain: 'Explain',
   engineLookAgain: 'Look again',
+  engineSetUp: 'Set up TensorFlow…',
   engineSetNode: 'Set the Node.js that trains',
   measuringEngine: 'Measuring {engine}',
   measureBusy: 'A run is being trained, and a measurement beside it would slow it down and come out too slow itself.',

@@ -6,11 +6,11 @@ import * as vscode from 'vscode';
 import { Message, message, MessageId, UserError } from '../messages';
 import { networks } from '../networks/catalog';
 import type { EngineName, EngineReport, EngineRequest, NetworkSpeed } from '../protocol';
-import { endError, startTask, Trainer, TrainerListener } from '../trainerClient';
+import { endError, startTask, Trainer, TrainerListener, TrainerOptions } from '../trainerClient';
 import type { LiveRuns } from './liveRuns';
 import { count, errorSentence, sentence, t } from './localize';
 import type { Log } from './log';
-import { affects, engineSetting, nodeSetting, threadsSetting } from './settings';
+import { affects, engineSetting, threadsSetting } from './settings';
 
 export interface EngineNode {
   readonly kind: 'engine';
@@ -37,7 +37,10 @@ interface Remedy {
   readonly command: string;
   readonly arguments?: readonly unknown[];
 }
+const setUpTensorflow = { title: 'engineSetUp', icon: 'cloud-download', command: 'convlab.setUpTensorflow' } as const;
 const remedies: Partial<Record<MessageId, Remedy>> = {
+  tensorflowSetUp: setUpTensorflow,
+  tensorflowSetUpAgain: setUpTensorflow,
   setNode: {
     title: 'engineSetNode',
     icon: 'settings-gear',
@@ -54,9 +57,9 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
   /** Engines whose measurement was cancelled: the next one goes on instead of beginning anew. */
   private readonly half = new Set<EngineName>();
 
-  /** @param script the bundled trainer */
+  /** @param trainer how trainers are started; throws UserError where a setting is unusable */
   constructor(
-    private readonly script: string,
+    private readonly trainer: () => TrainerOptions,
     private readonly live: LiveRuns,
     private readonly log: Log,
   ) {
@@ -117,7 +120,7 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
   }
 
   private start(task: Parameters<typeof startTask>[0], listener: TrainerListener): Trainer {
-    const options = { script: this.script, execPath: nodeSetting(), lowPriority: true, graceMs: 3000 };
+    const options = { ...this.trainer(), graceMs: 3000 };
     return startTask(task, options, { ...listener, onLog: (line) => this.log.info(`engines: ${line}`) });
   }
 

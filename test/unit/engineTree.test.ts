@@ -6,6 +6,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { EngineTree } from '../../src/host/engineTree';
 import type { LiveRuns } from '../../src/host/liveRuns';
 import { Log } from '../../src/host/log';
+import { nodeSetting } from '../../src/host/settings';
+import { message } from '../../src/messages';
 import type { EngineReport, MeasureRequest, NetworkSpeed } from '../../src/protocol';
 import { configure, fake, l10n, reset, TreeItem } from './vscodeFake';
 
@@ -44,7 +46,8 @@ beforeEach(() => {
   fs.copyFileSync(path.join(import.meta.dirname, 'fakeTrainer.cjs'), path.join(folder, 'trainer.js'));
   training = [];
   changes = 0;
-  tree = new EngineTree(path.join(folder, 'trainer.js'), { training } as unknown as LiveRuns, new Log());
+  const script = path.join(folder, 'trainer.js');
+  tree = new EngineTree(() => ({ script, execPath: nodeSetting() }), { training } as unknown as LiveRuns, new Log());
   tree.onDidChangeTreeData(() => (changes += 1));
   say(noVulkan, onnx);
 });
@@ -174,6 +177,14 @@ describe('an action', () => {
     fake.answer = (_, [button]) => button;
     await run('convlab.explainEngine', 'webgpu');
     expect(fake.executed).toEqual([{ command: 'workbench.action.openSettings', args: ['convlab.node'] }]);
+  });
+
+  test('sets TensorFlow up where it is not', async () => {
+    const [reason, action] = [message('tensorflowNotSetUp'), message('tensorflowSetUp')];
+    say({ ...noVulkan, engine: 'tensorflow', reason, action });
+    const [tensorflow] = await items();
+    expect(tensorflow!.facts.map(({ label }) => label).at(-1)).toBe('Set up TensorFlow…');
+    expect(commandOf(tensorflow!.facts.at(-1))).toMatchObject({ command: 'convlab.setUpTensorflow' });
   });
 
   test('is to measure where nothing is measured yet', async () => {
