@@ -1,7 +1,9 @@
-"""Times PyTorch's training step for bench/step.ts: step.py NETWORK BATCH SIZE STEPS THREADS
+"""Times PyTorch's training step for bench/step.ts and bench/gpu.ts: step.py NETWORK BATCH SIZE STEPS THREADS [DEVICE]
+
+DEVICE is cpu (the default), cuda (products in fp32), cuda-tf32 (in TF32, cuBLAS's and cuDNN's alike), or mps.
 
 The networks are torchvision's, written out because torchvision is not always there. Prints one line of JSON: seconds of
-every step (forward, backward, Adam, reading the loss), those of its update alone, and the process's peak memory in bytes.
+every step (copying the batch to the device, forward, backward, Adam, reading the loss), those of its update alone, and the process's peak memory in bytes.
 """
 import json, resource, sys, time
 import torch
@@ -86,9 +88,12 @@ networks = {
 }
 
 name, batch, size, steps, threads = sys.argv[1], *map(int, sys.argv[2:6])
+mode = sys.argv[6] if len(sys.argv) > 6 else "cpu"
+device = torch.device(mode.split("-")[0])
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = mode == "cuda-tf32"
 torch.set_num_threads(threads)
 torch.manual_seed(1)
-network = networks[name]()
+network = networks[name]().to(device)
 lenet = name == "lenet5"
 x = torch.rand(batch, 1 if lenet else 3, size, size)
 y = torch.randint(0, 10, (batch,)) if lenet else torch.randint(0, 2, (batch, 1)).float()
@@ -97,7 +102,7 @@ optimizer = torch.optim.Adam(network.parameters(), lr=1e-3 if lenet else 1e-4)
 seconds, updates = [], []
 for _ in range(steps):
     start = time.perf_counter()
-    loss = criterion(network(x), y)
+    loss = criterion(network(x.to(device)), y.to(device))
     optimizer.zero_grad()
     loss.backward()
     update = time.perf_counter()

@@ -60,6 +60,18 @@ async function openRun(window: Workbench): Promise<ReturnType<typeof panelOf>> {
   return panel;
 }
 
+/** The view of engines alone, with every engine's lines. */
+async function showEngines(window: Workbench): Promise<void> {
+  const pane = (name: string) => window.page.locator('.part.sidebar').getByRole('button', { name });
+  await pane('Engines Section').click();
+  await pane('Experiments Section').click();
+  await window.treeItem(/^onnx/).waitFor();
+  for (const engine of [/^webgpu/, /^tensorflow/]) {
+    await window.treeItem(engine).click();
+    await window.treeItem(engine).press('ArrowRight');
+  }
+}
+
 async function photograph(window: Workbench, name: string): Promise<void> {
   // Nothing under the pointer, no blinking cursor, and the last animation over.
   await window.page.mouse.move(640, 795);
@@ -98,6 +110,21 @@ test('during and after training, in every theme', async () => {
     await again.treeItem(/^Summary table and curves/).click();
     await again.webview().getByTestId('comparison-table').waitFor();
     await photograph(again, `comparison-${theme}`);
+    await again.close();
+  }
+});
+
+test('the engines, measured on this machine', async () => {
+  const window = await open(server, 'dark');
+  await showEngines(window);
+  await window.inlineButton(window.treeItem(/^onnx/), 'Measure');
+  await window.treeItem(/^ResNet-50, 224×224/).waitFor(whole);
+  await window.close();
+  for (const theme of Object.keys(themes) as (keyof typeof themes)[]) {
+    const again = await open(server, theme);
+    await showEngines(again);
+    await again.treeItem(/^ResNet-50, 224×224/).waitFor();
+    await photograph(again, `engines-${theme}`);
     await again.close();
   }
 });

@@ -164,6 +164,7 @@ if (expectedAdapter === undefined) {
   } = await bundleTfjs<Library>({ file: 'src/trainer/engines/tfjs/webgpuLibrary.ts' });
   afterAll(remove);
   const provider = webgpuProviderOf({ library: () => file });
+  const software = /swiftshader|llvmpipe/.test(expectedAdapter);
 
   describe('WebGPU', () => {
     it(`is ${expectedAdapter}`, async () => {
@@ -171,7 +172,7 @@ if (expectedAdapter === undefined) {
         const availability = await each.probe();
         if (!availability.usable) throw new Error(sentences(availability));
         expect(availability.device.name).toContain(expectedAdapter);
-        expect(availability.device.kind).toBe(/swiftshader|llvmpipe/.test(expectedAdapter) ? 'cpu' : 'gpu');
+        expect(availability.device.kind).toBe(software ? 'cpu' : 'gpu');
       }
       const engine = await provider.open({});
       expect(engine.device.name).toContain(expectedAdapter);
@@ -181,7 +182,8 @@ if (expectedAdapter === undefined) {
     });
   });
 
-  describeEngine(provider);
+  // A software adapter takes minutes for each of them.
+  describeEngine(provider, { goldenNetworks: software ? [] : ['alexnet', 'vgg16', 'resnet18', 'resnet50'] });
 
   describe('the WebGPU program', () => {
     const options: ModelOptions = {
