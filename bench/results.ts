@@ -5,6 +5,7 @@
  *
  *   --runs DIR     where the runs are kept (default .convlab/results)
  *   --only TEXT    only runs whose name contains the text
+ *   --threads N    processor threads of a run, for a machine that does other things too
  *   --write        make no runs, only write the page from what there is
  *   --alone        nothing else runs on this machine: seconds are figures of speed
  *
@@ -28,6 +29,7 @@ const { values } = parseArgs({
   options: {
     runs: { type: 'string', default: '.convlab/results' },
     only: { type: 'string', default: '' },
+    threads: { type: 'string' },
     write: { type: 'boolean', default: false },
     alone: { type: 'boolean', default: false },
   },
@@ -59,10 +61,11 @@ function train(wish: Wanted, before: RunSummary | undefined): void {
   const pictures = process.env['CONVLAB_CAT_DOG'];
   const photographs = resolved(wish).dataset.name === 'cat-dog';
   const data = photographs && pictures !== undefined ? ['--data', path.resolve(pictures)] : [];
+  const threads = values.threads === undefined ? [] : ['--threads', values.threads];
   console.log(`── ${wish.name}${before ? ', going on' : ''}`);
   const { status } = spawnSync(
     process.execPath,
-    ['dist/cli.js', 'train', ...what, ...data, '--engine', 'onnx', '--runs', runsFolder],
+    ['dist/cli.js', 'train', ...what, ...data, ...threads, '--engine', 'onnx', '--runs', runsFolder],
     { stdio: 'inherit' },
   );
   if (status === 130) process.exit(130);

@@ -3,7 +3,7 @@
  * disagree, or cannot show it at their size. Nothing here is decided by hand; report.ts prints what the rules say.
  */
 import { median } from '../../src/estimates';
-import { augmentationAlone, MeasuredEpoch, MeasuredRun, stepAlone } from './measured';
+import { asManyDigits, augmentationAlone, MeasuredEpoch, MeasuredRun, stepAlone } from './measured';
 
 export type Verdict = 'agrees' | 'disagrees' | 'cannot be shown at this size' | 'not yet run';
 
@@ -115,7 +115,7 @@ const open = (...missing: string[]): Decided => ({
 
 export function claims(find: Find): Claim[] {
   const lenetCourse = find('lenet5-mnist', 'course');
-  const lenet = find('lenet5-mnist', 'quick');
+  const lenet = find('lenet5-mnist', 'quick', asManyDigits);
   const digits = find('alexnet-mnist', 'quick');
   const scratch = find('alexnet-catdog-scratch', 'quick');
   const augmented = find('alexnet-catdog', 'quick');
@@ -347,10 +347,11 @@ function explanation(stuck: readonly MeasuredRun[], learning: readonly MeasuredR
   const spread = (run: MeasuredRun) => run.epochs.at(-1)!.logitStd;
   const lastSpan = (run: MeasuredRun) => gradientSpan(run.epochs.at(-1)!);
   const jump = (run: MeasuredRun) => run.highestLoss.loss;
+  const gone = stuck.every((run) => lastSpan(run) < 0.1 * reference);
   return {
     verdict: vanished === stuck.length ? 'agrees' : vanished === 0 ? 'disagrees' : 'cannot be shown at this size',
     measured: [
-      `In the first epoch the first layer has ${spans.map(times).join(', ')} times the last layer’s gradient norm, ${times(reference)} in the run that learns; in the last epoch ${each(stuck, lastSpan, (n) => n.toPrecision(1))}.`,
+      `In the first epoch the first layer has ${spans.map(times).join(', ')} times the last layer’s gradient norm, ${times(reference)} in the run that learns; in the last epoch ${each(stuck, lastSpan, (n) => n.toPrecision(1))}${vanished === 0 && gone ? ': they vanish, but when it is stuck already' : ''}.`,
       `What differs from the start is the step: a median update of ${percent(middle(stuck, step))} of the weights against ${percent(middle(learning, step))}.`,
       `In the first epoch the loss of a step jumps to ${each(stuck, jump, (n) => n.toFixed(2))} (${each(learning, jump, (n) => n.toFixed(2))} in the run that learns);`,
       `in the second, ${percent(middle(stuck, dead))} of the channels of the layer with the most dead ReLUs are dead (${percent(middle(learning, dead))}),`,

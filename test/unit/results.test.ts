@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Claim, claims, finder, level, order, Verdict } from '../../bench/parts/claims';
 import { draw } from '../../bench/parts/curves';
-import { measured, MeasuredEpoch, MeasuredRun, wanted } from '../../bench/parts/measured';
+import { asManyDigits, measured, MeasuredEpoch, MeasuredRun, wanted } from '../../bench/parts/measured';
 import { writeReport } from '../../bench/parts/report';
 import { resolveExperiment } from '../../src/experiment';
 import { findExperiment } from '../../src/experimentFiles';
@@ -57,7 +57,7 @@ describe('a claim', () => {
   const course = (accuracy: number) => run('lenet5-mnist', accuracy, [epoch()], { preset: 'course' });
   const digits = (trainLoss: number, secondsPerEpoch: number, id = 'alexnet-mnist') =>
     run(id, 0.97, [epoch({ trainLoss })], { secondsPerEpoch });
-  const small = digits(0.1, 1, 'lenet5-mnist');
+  const small = { ...digits(0.1, 1, 'lenet5-mnist'), overrides: asManyDigits };
   const resnet = (losses: number[], accuracies: number[]) =>
     run(
       'resnet18-catdog',
