@@ -50,11 +50,7 @@ const script = path.join(root, 'dist/trainer.js');
 async function run(task: TrainerTask, cache: string, listener: TrainerListener = {}): Promise<number> {
   const begin = performance.now();
   const env = { CONVLAB_CACHE: cache };
-  const trainer = startTask(
-    task,
-    { script, env, lowPriority: task.type !== 'train' },
-    { onLog: console.error, ...listener },
-  );
+  const trainer = startTask(task, { script, env }, { onLog: console.error, ...listener });
   const end = await trainer.ended;
   if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
   return (performance.now() - begin) / 1000;

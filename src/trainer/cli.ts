@@ -347,8 +347,8 @@ function speedLine({ shape, imagesPerSecond, exact }: NetworkSpeed): string {
 }
 
 /**
- * Has a trainer measure, estimate or see to a dataset at low priority, with what it is doing on the last line of a terminal. A signal stops
- * it: the result is then 'stopped'.
+ * Has a trainer measure, estimate or see to a dataset, at the priority that training has here, with what it is doing on the
+ * last line of a terminal. A signal stops it: the result is then 'stopped'.
  */
 async function survey(
   task: Exclude<TrainerTask, { type: 'train' }>,
@@ -364,7 +364,7 @@ async function survey(
     };
   const trainer = startTask(
     task,
-    { script: path.join(__dirname, 'trainer.js'), lowPriority: true, graceMs: 20_000 },
+    { script: path.join(__dirname, 'trainer.js'), graceMs: 20_000 },
     {
       onMachine: listener.onMachine,
       onEstimate: listener.onEstimate,
