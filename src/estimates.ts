@@ -28,7 +28,16 @@ export function shapeOf(experiment: ResolvedExperiment): StepShape {
   const { network, input, batchSize, microBatch } = experiment;
   const { size, channels } = input;
   const outputs = outputsOf(experiment);
-  return { network: network.name, channels, size, outputs, batchSize, ...(microBatch && { microBatch }) };
+  const { name, freeze } = network;
+  return {
+    network: name,
+    channels,
+    size,
+    outputs,
+    batchSize,
+    ...(microBatch && { microBatch }),
+    ...(freeze && { freeze }),
+  };
 }
 
 export const sameShape = (a: StepShape, b: StepShape): boolean =>
@@ -37,7 +46,8 @@ export const sameShape = (a: StepShape, b: StepShape): boolean =>
   a.size === b.size &&
   a.outputs === b.outputs &&
   a.batchSize === b.batchSize &&
-  a.microBatch === b.microBatch;
+  a.microBatch === b.microBatch &&
+  a.freeze === b.freeze;
 
 /**
  * Examples per evaluation in the training loop: a forward pass holds little, so a megapixel or so of inputs keeps the
@@ -104,9 +114,9 @@ export interface Pace {
   readonly exact: boolean;
 }
 
-/** The speeds of a shape's network. */
+/** The speeds of a shape's network, frozen or not as it is: what is not trained takes no backward pass. */
 const ofNetwork = (shape: StepShape, speeds: readonly Speed[]): Speed[] =>
-  speeds.filter((speed) => speed.shape.network === shape.network);
+  speeds.filter(({ shape: { network, freeze } }) => network === shape.network && freeze === shape.freeze);
 
 const stepTiming = ({ shape, stepSeconds }: Speed): Timing => ({
   work: multiplyAdds(shape) * shape.batchSize,

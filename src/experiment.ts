@@ -299,9 +299,9 @@ export function resolveExperiment(
 
 /** The network that an experiment trains. @throws RangeError when the input is too small for it */
 export function networkOf(experiment: Pick<ResolvedExperiment, 'network' | 'input' | 'loss' | 'dataset'>): Network {
-  const { name } = experiment.network;
+  const { name, freeze } = experiment.network;
   const { size, channels } = experiment.input;
-  return buildNetwork(name, [channels, size, size], outputsOf(experiment));
+  return buildNetwork(name, [channels, size, size], outputsOf(experiment), freeze);
 }
 
 /** Checks a resolved experiment that comes from a file (run.json) or another process. @throws UserError */

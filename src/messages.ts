@@ -140,14 +140,24 @@ export const texts = {
     'A training step takes about {needed} MiB of memory, and {available} MiB are available. If training is slow or ends for want of memory, close other programs, or use a smaller input size or another network.',
   batchNormDivided:
     'A batch of {batchSize} would take about {whole} MiB of memory, and {available} MiB are available, so {microBatch} examples pass through the network at a time. Batch norm then takes its statistics from {microBatch} examples instead of {batchSize}. Close other programs, or use a smaller input size, to train on whole batches.',
-  weightsUnsupported: 'Pretrained weights are not available in this version of ConvLab.',
-  weightsUnsupportedAdvice: 'Set network.weights to “scratch”.',
 
   // Weights
   findingWeights: 'Reading the weights to start from…',
+  downloadingWeights: 'Downloading {file}: {done} MB',
+  downloadingWeightsOf: 'Downloading {file}: {done} of {total} MB',
+  downloadFailed: '{address} could not be downloaded ({reason}).',
+  downloadOther:
+    '{address} is not the file that it should be: its SHA-256 begins with {found} instead of {digits}; nothing of it was kept.',
+  imagenetAltered: '{file} is not what its name says: its SHA-256 begins with {found} instead of {digits}.',
+  imagenetAdvice:
+    'Check the connection and the proxy settings and start again, which goes on where it broke off; or put {file} into a folder that the setting “convlab.weightsFolder” names (terminal: --start FILE); or start from a finished run of {network}.',
+  imagenetAdviceStandIn:
+    'Check the connection and the proxy settings and start again, which goes on where it broke off; or put {file} into a folder that the setting “convlab.weightsFolder” names (terminal: --start FILE). Without ImageNet, train “{experiment}” first and start from its run: --start {experiment} in the terminal, “Start a New Run from This One…” on the run in the sidebar.',
+  startedFromImagenet: 'Started from ImageNet weights: torchvision’s {file}.',
   startedFromFile: 'Started from the weights in {file}.',
   startedFromRun: 'Started from the run {run}, as it was after epoch {epoch}.',
   startedNewLayer: 'The last layer, {layer}, is new (outputs: {outputs} instead of {before}).',
+  startedFrozen: '{frozen} of {all} parameters stay as they started: all before the linear layers.',
   startOtherNetwork: 'The run {run} trained {theirs}, but this experiment trains {ours}.',
   startTensorMissing: '{source} has no tensor called {tensor}.',
   startTensorShape: 'The tensor {tensor} is {found} in {source}, and {needed} in the network to be trained.',

@@ -31,7 +31,8 @@ export interface DataProvenance {
 /** Where weights come from. `sha256`, in hexadecimal digits, is that of the file, or of the tensors of the run. */
 export type WeightsSource =
   | { readonly kind: 'run'; readonly run: string; readonly epoch: 'last' | 'best'; readonly sha256: string }
-  | { readonly kind: 'file'; readonly file: string; readonly sha256: string };
+  | { readonly kind: 'file'; readonly file: string; readonly sha256: string }
+  | { readonly kind: 'imagenet'; readonly sha256: string };
 
 /** What a run's weights started from. */
 export interface WeightsStart {
@@ -164,6 +165,8 @@ export interface TrainRequest extends DataPlaces {
   readonly engine: EngineRequest;
   /** CPU threads; default: physical cores. */
   readonly threads?: number;
+  /** The user's own copies of torchvision's weights, under their published names. */
+  readonly weightsFolder?: string;
   /** The folder that holds the runs; the trainer makes the run's own folder inside. */
   readonly runsFolder: string;
   /** The run to go on with, a folder inside `runsFolder`; `experiment` must be the one it was started with. */
@@ -181,6 +184,8 @@ export interface StepShape {
   readonly batchSize: number;
   /** Only where it was asked for. */
   readonly microBatch?: number;
+  /** What is not trained. */
+  readonly freeze?: 'features';
 }
 
 /** How fast an engine trains a network on this machine. */

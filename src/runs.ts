@@ -161,10 +161,10 @@ function takeLock(folder: string): void {
   }
 }
 
-/** The process id of the trainer at work on a run, if there is one. */
-export function lockHolder(folder: string): number | undefined {
+/** The process id of the trainer at work on a run, or of another lock's holder, if there is one. */
+export function lockHolder(folder: string, name = lockFile): number | undefined {
   try {
-    const file = path.join(folder, lockFile);
+    const file = path.join(folder, name);
     const pid = Number(fs.readFileSync(file, 'utf8'));
     if (!Number.isInteger(pid) || pid <= 0) return undefined;
     if (Date.now() - fs.statSync(file).mtimeMs > lockExpiryMs) return undefined;

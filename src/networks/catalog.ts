@@ -2,7 +2,7 @@
 import { alexnet } from './alexnet';
 import { alexnetKeras, resnet50Keras, vgg16Keras } from './keras';
 import { lenet5 } from './lenet5';
-import { Network } from './network';
+import { freezeFeatures, Network } from './network';
 import { resnet18, resnet50 } from './resnet';
 import { vgg16 } from './vgg16';
 
@@ -32,8 +32,15 @@ export const networkNames = Object.keys(networks) as [NetworkName, ...NetworkNam
  * Builds a network.
  * @param input [channels, height, width]
  * @param outputs number of logits (1 for two classes under BCE)
+ * @param freeze what is to stay as it is loaded
  * @throws RangeError when the input is too small for the network
  */
-export function buildNetwork(name: NetworkName, input: readonly [number, number, number], outputs: number): Network {
-  return networks[name].build(input, outputs);
+export function buildNetwork(
+  name: NetworkName,
+  input: readonly [number, number, number],
+  outputs: number,
+  freeze?: 'features',
+): Network {
+  const network = networks[name].build(input, outputs);
+  return freeze ? freezeFeatures(network) : network;
 }

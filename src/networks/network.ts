@@ -40,6 +40,8 @@ export type Op =
       readonly momentum: number;
       /** Whether the running variance takes the unbiased batch variance (PyTorch) or the biased one (Keras). */
       readonly unbiasedRunningVariance: boolean;
+      /** Normalises by its running statistics in training too, and leaves them as they are (PyTorch's `eval()`). */
+      readonly frozen?: boolean;
     }
   | { readonly kind: 'relu' }
   | {
@@ -82,6 +84,8 @@ export interface Parameter {
   /** Index of the node that owns it. */
   readonly node: number;
   readonly init: Init;
+  /** Stays as it is loaded: no gradient, no update (PyTorch's `requires_grad = False`). */
+  readonly frozen?: boolean;
 }
 
 /** A tensor that training updates without a gradient: batch norm's running statistics. */
@@ -109,6 +113,22 @@ export const elements = (shape: Shape): number => shape.reduce((product, n) => p
 
 export function parameterCount(network: Network): number {
   return network.parameters.reduce((sum, p) => sum + elements(p.shape), 0);
+}
+
+/**
+ * The network with all that lies before its first linear layer kept as it is loaded: parameters get no gradient, and
+ * batch norm neither follows the batches nor moves. In PyTorch: `requires_grad_(False)` and `eval()` on that part.
+ * Dropout is not part of it.
+ */
+export function freezeFeatures(network: Network): Network {
+  const first = network.nodes.findIndex(({ op }) => op.kind === 'linear');
+  return {
+    ...network,
+    nodes: network.nodes.map((node, index) =>
+      index < first && node.op.kind === 'batchNorm' ? { ...node, op: { ...node.op, frozen: true } } : node,
+    ),
+    parameters: network.parameters.map((p) => (p.node < first ? { ...p, frozen: true } : p)),
+  };
 }
 
 /** Parameters of the node at `index`, keyed by role. */

@@ -103,7 +103,7 @@ const commands = {
   train: {
     arguments:
       '<id> [--preset course|quick] [--engine auto|tensorflow|webgpu|onnx] [--epochs N] [--seed N] [--limit N]\n' +
-      '      [--set optimizer.learningRate=1e-4] [--start RUN|FILE] [--threads N] [--data DIR] [--resume RUN]\n' +
+      '      [--set optimizer.learningRate=1e-4] [--start RUN|ID|FILE] [--threads N] [--data DIR] [--resume RUN]\n' +
       '      [--runs DIR] [--json]',
     about: message('usageTrain'),
     options: [
@@ -460,14 +460,19 @@ function oneOf<T extends string>(option: string, text: string, known: readonly T
 }
 
 /**
- * What --start names, as network.weights says it: a finished run of the runs folder, or a file of weights.
+ * What --start names, as network.weights says it: a file of weights, a finished run of the runs folder, or an experiment
+ * whose newest one it is to be.
  * @throws UserError where there is neither
  */
 function startFrom(name: string, runsFolder: string): ResolvedExperiment['network']['weights'] {
   const file = path.resolve(name);
   if (fs.statSync(file, { throwIfNoEntry: false })?.isFile()) return { file };
   const run = [path.resolve(runsFolder, name), file].find((f) => fs.existsSync(f));
-  if (run === undefined) throw new UserError(message('startNotFound', { name, folder: runsFolder }));
+  if (run === undefined) {
+    if (loadExperiments(experimentsFolder).some(({ experiment }) => experiment?.id === name))
+      return { experiment: name };
+    throw new UserError(message('startNotFound', { name, folder: runsFolder }));
+  }
   mustBeIn(run, runsFolder);
   return { run: path.basename(run) };
 }

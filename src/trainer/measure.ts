@@ -140,8 +140,8 @@ export async function measureShape(
 
 /** Times steps and evaluations of one shape at its batch. */
 async function timeShape(engine: Engine, shape: StepShape, stopRequested: () => boolean): Promise<Speed> {
-  const { network: name, channels, size, outputs, batchSize, microBatch } = shape;
-  const network = buildNetwork(name, [channels, size, size], outputs);
+  const { network: name, channels, size, outputs, batchSize, microBatch, freeze } = shape;
+  const network = buildNetwork(name, [channels, size, size], outputs, freeze);
   const inputElements = elements(network.inputShape);
   const seconds = async (work: () => Promise<unknown>): Promise<number> => {
     const before = performance.now();

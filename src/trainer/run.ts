@@ -120,6 +120,7 @@ export async function run(
     const { experiment } = request;
     const finding: Finding = {
       runsFolder: request.runsFolder,
+      weightsFolder: request.weightsFolder,
       progress: surroundings.progress,
       pause: () => pauseBefore(surroundings),
     };
@@ -175,7 +176,7 @@ export async function run(
     for (const warning of [...opened.warnings, ...dataset.warnings, ...(model.warnings ?? [])])
       emit({ type: 'warning', message: warning });
     const source = folder.record.start?.source;
-    await loop.begin(request.resume !== undefined, () => initialState(network, seed, source, finding));
+    await loop.begin(request.resume !== undefined, () => initialState(network, experiment, source, finding));
     const result = await loop.train();
     folder.writeResult(result);
     emit(result);
@@ -456,10 +457,10 @@ function addDiagnostics(sums: EpochSums, figures: StepDiagnostics): void {
   sums.logitStd += figures.logitStd;
 }
 
-/** One row per layer with parameters, in the network's order. */
+/** One row per layer that is trained, in the network's order. */
 function layerFigures(network: Network, sums: EpochSums): LayerFigures[] {
   const relus = network.nodes.flatMap((node, index) => (node.op.kind === 'relu' ? [index] : []));
-  const owners = [...new Set(network.parameters.map((p) => p.node))];
+  const owners = [...new Set(network.parameters.filter((p) => !p.frozen).map((p) => p.node))];
   return owners.map((owner) => {
     let squares = 0;
     let updateRatio = 0;

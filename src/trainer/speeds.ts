@@ -23,6 +23,7 @@ const speedSchema = z.object({
     outputs: whole,
     batchSize: whole,
     microBatch: whole.optional(),
+    freeze: z.literal('features').optional(),
   }),
   stepSeconds: positive,
   evaluateSeconds: positive,

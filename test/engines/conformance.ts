@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { english } from '../../src/messages';
 import { NetworkName } from '../../src/networks/catalog';
-import { elements, initialBuffers, Network, Op, Tensors } from '../../src/networks/network';
+import { elements, freezeFeatures, initialBuffers, Network, Op, Tensors } from '../../src/networks/network';
 import { fillUniform, streamKey, word } from '../../src/random';
 import {
   AdamOptions,
@@ -271,6 +271,73 @@ export function describeEngine(provider: EngineProvider, options: ConformanceOpt
         await withModel(point, {}, { parameters, buffers }, async (model) => {
           expect((await model.trainStep(batch, at, 1e-3)).loss).toBeGreaterThan(0);
           expectClose((await model.save()).buffers.get('bn.running_var')!, expected, 1e-5, 'running variance');
+        });
+      });
+    });
+
+    describe('frozen features', () => {
+      const network = freezeFeatures(everyLayer());
+      const trained = network.parameters.filter((p) => !p.frozen).map((p) => p.name);
+      needs('have no gradient; batch norm keeps its running statistics, dropout goes on', kinds(network), async () => {
+        expect(trained).toEqual(['fc.weight', 'fc.bias']);
+        const { parameters, buffers, batch } = smoothSetting(network, 3, 'cross_entropy');
+        const mode = { loss: 'cross_entropy', training: { seed: 1, at } } as const;
+        const reference = referenceForward(network, parameters, buffers, batch, mode);
+        const expected = finiteDifferences(network, parameters, buffers, batch, mode, trained);
+        await withModel(network, {}, { parameters, buffers }, async (model) => {
+          const { logits, loss, gradients } = await model.gradients(batch, at);
+          expectClose(logits, reference.logits, 1e-5, 'logits');
+          expectRelative(loss, reference.loss, 1e-5, 'loss');
+          expectGradients(gradients, expected);
+        });
+      });
+
+      for (const microBatch of [8, 2]) {
+        needs(
+          `stay as they were to the last bit, passes of ${microBatch}`,
+          [...kinds(network), 'microBatch'],
+          async () => {
+            const { parameters, buffers, batch } = setting(network, 5, 'cross_entropy');
+            const frozen = network.parameters.filter((p) => p.frozen).map((p) => p.name);
+            await withModel(network, { microBatch }, { parameters, buffers }, async (model) => {
+              for (let step = 0; step < 3; step++) {
+                const { diagnostics } = await model.trainStep(batch, { epoch: 1, step }, 1e-2);
+                network.parameters.forEach(({ frozen }, k) => {
+                  expect(diagnostics.gradientNorm[k]! > 0).toBe(!frozen);
+                  expect(diagnostics.updateRatio[k]! > 0).toBe(!frozen);
+                });
+              }
+              const after = await model.save();
+              expect(after.buffers).toEqual(buffers);
+              for (const name of frozen) {
+                expect(after.parameters.get(name), name).toEqual(parameters.get(name));
+                expect(largest(after.optimizer!.firstMoment.get(name)!), name).toBe(0);
+                expect(largest(after.optimizer!.secondMoment.get(name)!), name).toBe(0);
+              }
+              for (const name of trained) expect(after.parameters.get(name), name).not.toEqual(parameters.get(name));
+            });
+          },
+        );
+      }
+
+      const between = networkOf('between', [2, 5, 4], (net, x) => {
+        x = net.relu('relu', net.batchNorm('bn', net.conv('conv1', x, 3, { kernel: 2 })));
+        return net.linear('fc', net.flatten('flatten', net.conv('conv2', x, 2, { kernel: 2 })), 3);
+      });
+      const partly: Network = {
+        ...between,
+        nodes: between.nodes.map((n) => (n.op.kind === 'batchNorm' ? { ...n, op: { ...n.op, frozen: true } } : n)),
+        parameters: between.parameters.map((p) => (/^(bn|conv2)/.test(p.name) ? { ...p, frozen: true } : p)),
+      };
+      needs('let gradients through to what is trained before them', kinds(partly), async () => {
+        const { parameters, buffers, batch } = smoothSetting(partly, 3, 'cross_entropy');
+        const names = ['conv1.weight', 'conv1.bias', 'fc.weight', 'fc.bias'];
+        const mode = { loss: 'cross_entropy', training: { seed: 1, at } } as const;
+        const expected = finiteDifferences(partly, parameters, buffers, batch, mode, names);
+        await withModel(partly, {}, { parameters, buffers }, async (model) => {
+          expectGradients((await model.gradients(batch, at)).gradients, expected);
+          await model.trainStep(batch, at, 1e-2);
+          expect((await model.save()).buffers).toEqual(buffers);
         });
       });
     });

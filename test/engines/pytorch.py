@@ -4,6 +4,8 @@ pytorch.py write: reads {file, legacy, tensors: [{name, shape}]} from standard i
 parameter k holding (i mod 1021) / 1024 + k at its flat index i.
 pytorch.py load FILE MODEL: loads a state dict strictly, with weights_only, into a module of torchvision's names, and
 prints its logits for the inputs of test/golden (evaluation mode), its keys and the types of its tensors.
+pytorch.py freeze FILE STEPS: loads a state dict into ResNet-18, keeps all but the last layer as it is (no gradients, batch
+norm in evaluation mode) and prints the losses before STEPS updates by Adam at 1e-3 on those inputs, labels 0 and 1.
 """
 
 import json
@@ -100,6 +102,22 @@ if sys.argv[1] == "write":
             ramp = torch.arange(int(np.prod(tensor["shape"])), dtype=torch.int32) % 1021
             tensors[tensor["name"]] = (ramp / 1024 + k).reshape(tensor["shape"])
         torch.save(tensors, request["file"], _use_new_zipfile_serialization=not request["legacy"])
+elif sys.argv[1] == "freeze":
+    _, _, file, steps = sys.argv
+    model = ResNet18()
+    model.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    model.requires_grad_(False).eval()
+    model.fc.requires_grad_(True).train()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    inputs, targets = golden_input(model.shape), torch.tensor([[0.0], [1.0]])
+    losses = []
+    for _ in range(int(steps)):
+        optimizer.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(model(inputs), targets)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    print(json.dumps(losses))
 else:
     _, _, file, name = sys.argv
     weights = torch.load(file, weights_only=True)

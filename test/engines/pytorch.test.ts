@@ -8,10 +8,11 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildNetwork, NetworkName } from '../../src/networks/catalog';
-import { elements, initialBuffers } from '../../src/networks/network';
+import { elements, freezeFeatures, initialBuffers } from '../../src/networks/network';
 import { stateDictOf, writeWhole } from '../../src/trainer/weights/export';
 import { StateDict, writeStateDict } from '../../src/trainer/weights/pth';
-import { goldenNetwork, goldenParameters, readGolden } from './golden';
+import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
+import { goldenBatch, goldenNetwork, goldenParameters, readGolden } from './golden';
 
 const python = process.env['CONVLAB_PYTORCH'];
 
@@ -29,8 +30,10 @@ describe.skipIf(!python)('PyTorch', () => {
 
   it.each([
     ['alexnet', true],
+    ['alexnet', false],
     ['vgg16', false],
     ['resnet18', true],
+    ['resnet18', false],
     ['resnet50', false],
   ] as const)('writes a whole %s (older format: %s), which is read to the last number', (name, legacy) => {
     const network = buildNetwork(name, [3, 224, 224], 1000);
@@ -51,6 +54,29 @@ describe.skipIf(!python)('PyTorch', () => {
       weights.close();
       fs.rmSync(file);
     }
+  });
+
+  it('trains the last layer of a frozen ResNet-18 as the engine does', async () => {
+    const golden = readGolden('resnet18');
+    const network = freezeFeatures(goldenNetwork(golden));
+    const file = path.join(folder, 'resnet18-frozen.pth');
+    const state = { parameters: goldenParameters(network), buffers: initialBuffers(network) };
+    writeWhole(file, (descriptor) => writeStateDict(descriptor, stateDictOf(network, state, 7)));
+    const steps = 5;
+    const expected = JSON.parse(pytorch(['freeze', file, String(steps)])) as number[];
+    const engine = await onnxProvider.open({});
+    const optimizer = { name: 'adam', learningRate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8 } as const;
+    const model = await engine.compile(network, { batchSize: 2, loss: 'bce_with_logits', optimizer, seed: 1 });
+    await model.load(state);
+    const batch = { ...goldenBatch(golden), labels: Int32Array.of(0, 1) };
+    const losses: number[] = [];
+    for (let step = 0; step < steps; step++) {
+      losses.push((await model.trainStep(batch, { epoch: 1, step }, optimizer.learningRate)).loss);
+    }
+    await engine.dispose();
+    expect(losses[steps - 1]).toBeLessThan(losses[0]!);
+    // Float32 sums in another order, through 18 layers.
+    losses.forEach((loss, step) => expect(Math.abs(loss / expected[step]! - 1), `step ${step}`).toBeLessThan(1e-3));
   });
 
   it.each(['lenet5', 'alexnet', 'resnet18'] satisfies NetworkName[])(

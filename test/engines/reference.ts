@@ -228,7 +228,7 @@ class Pass {
       for (let n = 0; n < this.size; n++) for (let i = 0; i < area; i++) places.push((n * channels! + c) * area + i);
       let mean = runningMean[c]!;
       let variance = runningVar[c]!;
-      if (this.mode.training) {
+      if (this.mode.training && !op.frozen) {
         mean = places.reduce((sum, place) => sum + x[place]!, 0) / count;
         variance = places.reduce((sum, place) => sum + (x[place]! - mean) ** 2, 0) / count;
         // One value alone has no unbiased variance (PyTorch refuses such a batch); here it counts as 0.

@@ -33,6 +33,7 @@ const experimentFrom = (weights: unknown, more: object = {}): ResolvedExperiment
     'network.weights': weights,
     ...more,
   });
+const withSeed = (seed: number) => experimentFrom('scratch', { seed });
 const finding = () => ({ runsFolder: runs, progress: () => undefined, pause: async () => undefined });
 const started = (events: readonly RunEvent[]) => events.find((e): e is StartedEvent => e.type === 'started')!;
 /** The runs in the order they were started. */
@@ -108,11 +109,11 @@ describe('a run that starts from another', () => {
     const { source } = (await findStart(experimentFrom({ run: first }), finding()))!;
     const network = networkOf(experimentFrom('scratch'));
     const altered = { ...source, sha256: source.sha256.replace(/^./, (c) => (c === '0' ? '1' : '0')) };
-    await expect(initialState(network, 1, altered, finding())).rejects.toThrow(
+    await expect(initialState(network, withSeed(1), altered, finding())).rejects.toThrow(
       /is no longer what this run started from.*start a new run/,
     );
     const gone = { ...source, run: 'gone' };
-    await expect(initialState(network, 1, gone as typeof source, finding())).rejects.toThrow(/no run at/);
+    await expect(initialState(network, withSeed(1), gone as typeof source, finding())).rejects.toThrow(/no run at/);
   });
 });
 
@@ -120,7 +121,7 @@ describe('a run that starts from a file', () => {
   it('has the file’s parameters to the last bit, in the terminal too', async () => {
     const start = (await findStart(experimentFrom({ file }), finding()))!;
     const network = networkOf(experimentFrom('scratch'));
-    const state = await initialState(network, 1, start.source, finding());
+    const state = await initialState(network, withSeed(1), start.source, finding());
     const trained = readTrained(path.join(runs, first), network);
     expect(state.parameters).toEqual(trained.parameters);
     const { status, out } = await convlab(['train', ...small, '--start', path.relative('.', file), '--runs', runs]);
@@ -145,8 +146,8 @@ describe('a run that starts from a file', () => {
       { id: 'startedNewLayer', args: { layer: 'fc3', outputs: 10, before: 2 } },
     ]);
     const network = networkOf(experiment);
-    const state = await initialState(network, 7, start.source, finding());
-    const scratch = await initialState(network, 7, undefined, finding());
+    const state = await initialState(network, withSeed(7), start.source, finding());
+    const scratch = await initialState(network, withSeed(7), undefined, finding());
     const trained = readTrained(path.join(runs, first), network);
     for (const { name } of network.parameters) {
       const from = name.startsWith('fc3') ? scratch : trained;
@@ -184,7 +185,7 @@ describe('a run that starts from a file', () => {
     bytes[bytes.length >> 1]! ^= 1;
     fs.writeFileSync(copy, bytes);
     const network = networkOf(experimentFrom('scratch'));
-    await expect(initialState(network, 1, source, finding())).rejects.toThrow(
+    await expect(initialState(network, withSeed(1), source, finding())).rejects.toThrow(
       /is no longer what this run started from/,
     );
   });

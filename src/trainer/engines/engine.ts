@@ -56,7 +56,7 @@ export interface StepPosition {
 
 /** Figures of one step, in the order of Network.parameters, or of the network's relu nodes. */
 export interface StepDiagnostics {
-  /** L2 norm of each parameter's gradient. */
+  /** L2 norm of each parameter's gradient; 0 for a frozen one. */
   readonly gradientNorm: Float64Array;
   /** L2 norm of each parameter's update divided by that of the parameter before it (0 where that is 0). */
   readonly updateRatio: Float64Array;
@@ -109,7 +109,7 @@ export interface Model {
   save(): Promise<ModelState>;
   /** Forward, backward, one Adam update. */
   trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult>;
-  /** Loss and full gradients of a batch in training mode, without an update (for tests and the self-check). */
+  /** Loss and full gradients, but of frozen parameters, of a batch in training mode; no update (for tests and the self-check). */
   gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }>;
   /** Forward in evaluation mode: running statistics, no dropout. Any batch size; large ones are passed in parts. */
   evaluate(batch: Batch): Promise<EvaluationResult>;

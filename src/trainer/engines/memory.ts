@@ -78,6 +78,6 @@ export function passWarnings(
   return warnings;
 }
 
-const hasBatchNorm = ({ nodes }: Network): boolean => nodes.some(({ op }) => op.kind === 'batchNorm');
+const hasBatchNorm = ({ nodes }: Network): boolean => nodes.some(({ op }) => op.kind === 'batchNorm' && !op.frozen);
 
 const mebibytes = (bytes: number): string => String(Math.ceil(bytes / 2 ** 20));

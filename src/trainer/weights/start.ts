@@ -2,25 +2,30 @@
  * What a run starts from where it does not start from scratch: another run's parameters, a file of them, or ImageNet's.
  * `run.ts` finds the source before anything else, records it with the run, and reads it into the new network.
  */
-import { createHash } from 'node:crypto';
-import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { networkOf, ResolvedExperiment } from '../../experiment';
 import { Message, message, UserError } from '../../messages';
 import { networks } from '../../networks/catalog';
-import { elements, initialBuffers, initialParameters, Network, Shape, Tensors } from '../../networks/network';
+import {
+  elements,
+  initialBuffers,
+  initialParameters,
+  Network,
+  parameterCount,
+  Shape,
+  Tensors,
+} from '../../networks/network';
 import type { WeightsSource, WeightsStart } from '../../protocol';
 import { listRuns, readHistory, readRecord } from '../../runs';
 import { readTrained, trainedDigest } from '../checkpoint';
+import { digestOf } from './download';
+import { imagenetFile, ImagenetSurroundings } from './imagenet';
 import { StateDict } from './pth';
 
 /** What finding a source needs from the process it happens in. */
-export interface Finding {
+export interface Finding extends ImagenetSurroundings {
   /** The folder of the new run's neighbours, in which runs are named. */
   readonly runsFolder: string;
-  progress(message: Message): void;
-  /** Lets messages in; rejects where the run is to stop. */
-  pause(): Promise<void>;
 }
 
 /** Named tensors in PyTorch's layout, read one at a time. */
@@ -39,12 +44,17 @@ export async function findStart(experiment: ResolvedExperiment, finding: Finding
   const { weights } = experiment.network;
   const network = networkOf(experiment);
   if (weights === 'scratch') return undefined;
-  if (weights === 'imagenet') throw new UserError(message('weightsUnsupported'), message('weightsUnsupportedAdvice'));
   finding.progress(message('findingWeights'));
+  if (weights === 'imagenet') {
+    const { file, sha256 } = await imagenetFile(experiment.network.name, finding);
+    const fit = withFile(file, (opened) => fitting(opened, network, file));
+    const first = message('startedFromImagenet', { file: path.basename(file) });
+    return { source: { kind: 'imagenet', sha256 }, told: [first, ...told(network, fit)] };
+  }
   if ('file' in weights) {
     const { file } = weights;
     const fit = withFile(file, (opened) => fitting(opened, network, file));
-    const source: WeightsSource = { kind: 'file', file, sha256: await digestOf(file, finding) };
+    const source: WeightsSource = { kind: 'file', file, sha256: await digestOf(file, finding.pause) };
     return { source, told: [message('startedFromFile', { file }), ...told(network, fit)] };
   }
   const run = 'run' in weights ? weights.run : newestRun(weights.experiment, finding.runsFolder);
@@ -77,8 +87,13 @@ function newestRun(experiment: string, runsFolder: string): string {
 }
 
 function told(network: Network, { replaced }: Fit): Message[] {
-  if (!replaced) return [];
-  return [message('startedNewLayer', { layer: replaced.layer, outputs: network.outputs, before: replaced.outputs })];
+  const frozen = network.parameters.filter((p) => p.frozen).reduce((sum, p) => sum + elements(p.shape), 0);
+  const count = (n: number) => n.toLocaleString('en');
+  const { outputs } = network;
+  return [
+    ...(replaced ? [message('startedNewLayer', { layer: replaced.layer, outputs, before: replaced.outputs })] : []),
+    ...(frozen ? [message('startedFrozen', { frozen: count(frozen), all: count(parameterCount(network)) })] : []),
+  ];
 }
 
 /**
@@ -89,16 +104,20 @@ function told(network: Network, { replaced }: Fit): Message[] {
  */
 export async function initialState(
   network: Network,
-  seed: number,
+  { seed, network: { name } }: Pick<ResolvedExperiment, 'seed' | 'network'>,
   source: WeightsSource | undefined,
   finding: Finding,
 ): Promise<{ parameters: Tensors; buffers: Tensors }> {
   if (!source) return { parameters: initialParameters(network, seed), buffers: initialBuffers(network) };
   const changed = (name: string) =>
     new UserError(message('startChanged', { source: name }), message('startChangedAdvice'));
-  if (source.kind === 'file') {
-    if ((await digestOf(source.file, finding)) !== source.sha256) throw changed(source.file);
-    return withFile(source.file, (weights) => filled(weights, network, source.file, seed));
+  if (source.kind !== 'run') {
+    const { file, sha256 } =
+      source.kind === 'imagenet'
+        ? await imagenetFile(name, finding)
+        : { file: source.file, sha256: await digestOf(source.file, finding.pause) };
+    if (sha256 !== source.sha256) throw changed(file);
+    return withFile(file, (weights) => filled(weights, network, file, seed));
   }
   const folder = path.join(finding.runsFolder, path.basename(source.run));
   const theirs = networkOf(readRecord(folder).experiment);
@@ -172,24 +191,5 @@ function withFile<T>(file: string, use: (weights: StateDict) => T): T {
     return use(weights);
   } finally {
     weights.close();
-  }
-}
-
-const pieceBytes = 8 * 2 ** 20;
-
-/** SHA-256 of a file, in hexadecimal digits. @throws UserError where it cannot be read */
-async function digestOf(file: string, { pause }: Pick<Finding, 'pause'>): Promise<string> {
-  const hash = createHash('sha256');
-  let descriptor: number | undefined;
-  try {
-    descriptor = fs.openSync(file, 'r');
-    const piece = new Uint8Array(pieceBytes);
-    for (let count; (count = fs.readSync(descriptor, piece)) > 0; await pause()) hash.update(piece.subarray(0, count));
-    return hash.digest('hex');
-  } catch (error) {
-    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error;
-    throw new UserError(message('weightsUnreadable', { file, reason: (error as Error).message }));
-  } finally {
-    if (descriptor !== undefined) fs.closeSync(descriptor);
   }
 }

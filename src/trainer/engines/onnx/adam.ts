@@ -52,9 +52,14 @@ export class AdamMemory {
   /**
    * @param lengths of the tensors
    * @param accumulating whether a step takes several passes
+   * @param trained whether a tensor is updated; default: each of them
    * @throws RangeError when they need more than the 4 GiB that a WebAssembly memory can have, or than the system gives
    */
-  constructor(lengths: readonly number[], accumulating: boolean) {
+  constructor(
+    lengths: readonly number[],
+    accumulating: boolean,
+    private readonly trained: (index: number) => boolean = () => true,
+  ) {
     const padded = lengths.map((n) => Math.ceil(n / lanes) * lanes);
     const floats = padded.reduce((sum, n) => sum + n, 0);
     const fields: Field[] = ['parameters', 'gradients', 'firstMoment', 'secondMoment'];
@@ -89,6 +94,7 @@ export class AdamMemory {
     const rootScale = 1 / Math.sqrt(1 - beta2 ** step);
     const eps = options.epsilonHat ? options.eps * rootScale : options.eps;
     return this.parameters.map((parameter, k) => {
+      if (!this.trained(k)) return { gradient: 0, update: 0, parameter: 0 };
       this.kernel.update(
         parameter.byteOffset,
         this.gradients[k]!.byteOffset,
@@ -109,6 +115,7 @@ export class AdamMemory {
   /** Adds the gradients of a further pass. */
   accumulate(): void {
     this.partial.forEach((partial, k) => {
+      if (!this.trained(k)) return;
       this.kernel.accumulate(this.gradients[k]!.byteOffset, partial.byteOffset, Math.ceil(partial.length / lanes));
     });
   }

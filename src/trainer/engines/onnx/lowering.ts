@@ -34,11 +34,13 @@ export interface TrainingGraph {
   readonly masks: readonly MaskInput[];
   /** [size, outputs]. */
   readonly logits: string;
-  /** In the order of Network.parameters; as many values as they have, in shapes of the graph's own. */
-  readonly gradients: readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** In the order of Network.parameters, none for a frozen one; as many values as they have, in shapes of the graph's own. */
+  readonly gradients: readonly ({ readonly name: string; readonly shape: readonly number[] } | undefined)[];
+  /** Inputs: the running statistics of frozen batch norms, by the names of their buffers. */
+  readonly buffers: readonly string[];
   /** Per relu node, joined: the largest output of each channel over the batch. Absent without a relu. */
   readonly peaks?: string;
-  /** Per batch norm node, joined: mean and biased variance of each channel over the batch. Absent without one. */
+  /** Per batch norm node that is not frozen, joined: mean and biased variance of each channel over the batch. Absent without one. */
   readonly statistics?: string;
 }
 
@@ -70,10 +72,7 @@ export function evaluationGraph(network: Network, size: number, without?: readon
     const { op } = node;
     if (op.kind === 'input') values.push(batchInnermost(graph, graph.input('images', [size, ...node.shape])));
     else if (op.kind === 'batchNorm') {
-      const [mean, variance] = [buffers.get(`${node.name}.running_mean`)!, buffers.get(`${node.name}.running_var`)!];
-      const root = graph.unary('Sqrt', graph.add(variance, graph.scalar(op.eps)));
-      const scale = graph.binary('Div', parameter('weight')!, root);
-      values.push(perChannel(graph, x, scale, graph.sub(parameter('bias')!, graph.mul(mean, scale))));
+      values.push(normalized(graph, x, op.eps, parameter, (role) => buffers.get(`${node.name}.${role}`)!).y);
     } else if (op.kind === 'dropout') values.push(x);
     else values.push(forward(graph, node, inputs, parameter).y);
   }
@@ -83,6 +82,20 @@ export function evaluationGraph(network: Network, size: number, without?: readon
 
 function parameterInputs(graph: Graph, network: Network): Map<string, Value> {
   return new Map(network.parameters.map((p) => [p.name, graph.input(p.name, p.shape)] as const));
+}
+
+/** Batch norm by its running statistics, and the factor of each channel. */
+function normalized(
+  graph: Graph,
+  x: Value,
+  eps: number,
+  parameter: Parameters,
+  buffer: (role: 'running_mean' | 'running_var') => Value,
+): { y: Value; scale: Value } {
+  const root = graph.unary('Sqrt', graph.add(buffer('running_var'), graph.scalar(eps)));
+  const scale = graph.binary('Div', parameter('weight')!, root);
+  const shift = graph.sub(parameter('bias')!, graph.mul(buffer('running_mean'), scale));
+  return { y: perChannel(graph, x, scale, shift), scale };
 }
 
 /** [batch, …] to […, batch]. */
@@ -179,6 +192,8 @@ class TrainingLowering {
   private readonly masks: MaskInput[] = [];
   private readonly peaks: Value[] = [];
   private readonly statistics: Value[] = [];
+  /** Running statistics of frozen batch norms. */
+  private readonly buffers = new Map<string, Value>();
 
   constructor(
     private readonly network: Network,
@@ -188,14 +203,19 @@ class TrainingLowering {
   ) {
     this.graph = new Graph(`${network.name}, training`, without);
     this.parameters = parameterInputs(this.graph, network);
+    for (const { name, shape, node } of network.buffers) {
+      const { op } = network.nodes[node]!;
+      if (op.kind === 'batchNorm' && op.frozen) this.buffers.set(name, this.graph.input(name, shape));
+    }
   }
 
   lower(): TrainingGraph {
     const { graph, network, size } = this;
     const steps: Forward[] = [];
-    // Whether a parameter lies at or above a node: only then does anyone want the gradient of its output.
+    // Whether a trained parameter lies at or above a node: only then does anyone want the gradient of its output.
     const trained: boolean[] = [];
-    for (const node of network.nodes) {
+    const owners = new Set(network.parameters.filter((p) => !p.frozen).map((p) => p.node));
+    for (const [index, node] of network.nodes.entries()) {
       graph.scope = node.name;
       steps.push(
         this.node(
@@ -203,8 +223,7 @@ class TrainingLowering {
           node.inputs.map((input) => steps[input]!.y),
         ),
       );
-      const own = ['conv', 'linear', 'batchNorm'].includes(node.op.kind);
-      trained.push(own || node.inputs.some((input) => trained[input]));
+      trained.push(owners.has(index) || node.inputs.some((input) => trained[input]));
     }
 
     graph.scope = 'loss';
@@ -242,7 +261,8 @@ class TrainingLowering {
     const joined = (values: readonly Value[]) => (values.length > 0 ? output(graph.concat(values, 0)) : undefined);
     const names = {
       logits: output(logits),
-      gradients: network.parameters.map((p) => graph.output(gradients.get(p.name)!)),
+      gradients: network.parameters.map((p) => (p.frozen ? undefined : graph.output(gradients.get(p.name)!))),
+      buffers: [...this.buffers.keys()],
       peaks: joined(this.peaks),
       statistics: joined(this.statistics),
     };
@@ -264,6 +284,12 @@ class TrainingLowering {
     const [x] = inputs as [Value];
     if (op.kind === 'input') {
       return { y: batchInnermost(graph, graph.input('images', [this.size, ...node.shape])), backward: () => ({}) };
+    }
+    if (op.kind === 'batchNorm' && op.frozen) {
+      const buffer = (role: string) => this.buffers.get(`${node.name}.${role}`)!;
+      const { y, scale } = normalized(graph, x, op.eps, parameter, buffer);
+      const zeros = () => graph.floats(new Float32Array(node.shape[0]!));
+      return { y, backward: (dy, needed) => (needed ? { inputs: [perChannel(graph, dy, scale, zeros())] } : {}) };
     }
     if (op.kind === 'batchNorm') return this.batchNorm(x, op.eps, parameter);
     if (op.kind === 'dropout') {

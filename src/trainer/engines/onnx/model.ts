@@ -4,7 +4,7 @@
  */
 import type * as Ort from 'onnxruntime-node';
 import type { Message } from '../../../messages';
-import { elements, Network, parameterCount, Tensors } from '../../../networks/network';
+import { elements, Network, Op, parameterCount, Tensors } from '../../../networks/network';
 import {
   Batch,
   EvaluationResult,
@@ -94,6 +94,7 @@ export class OnnxModel implements Model {
     this.memory = new AdamMemory(
       network.parameters.map((p) => elements(p.shape)),
       this.microBatch < options.batchSize,
+      (k) => !network.parameters[k]!.frozen,
     );
     this.buffers = network.buffers.map((b) => new Float32Array(elements(b.shape)));
     this.evaluationSize = defaultEvaluationSize(network, options.batchSize);
@@ -155,9 +156,10 @@ export class OnnxModel implements Model {
     return this.guarded(async () => {
       const { logits } = await this.backward(batch, at, () => undefined);
       const { lossSum } = summarize(logits, batch, this.network.outputs, this.options.loss);
-      const gradients: Tensors = new Map(
-        this.network.parameters.map(({ name }, k) => [name, this.memory.gradients[k]!.slice()] as const),
-      );
+      const gradients: Tensors = new Map();
+      this.network.parameters.forEach(({ name, frozen }, k) => {
+        if (!frozen) gradients.set(name, this.memory.gradients[k]!.slice());
+      });
       return { loss: lossSum / batch.size, logits, gradients };
     });
   }
@@ -232,7 +234,9 @@ export class OnnxModel implements Model {
   /** The first pass of a step writes the gradients, later ones beside them, to be added. */
   private fetchesOf({ graph, fetches }: TrainingSession, first: boolean): Record<string, Ort.Tensor> {
     const into = first ? this.memory.gradients : this.memory.partial;
-    graph.gradients.forEach(({ name, shape }, k) => (fetches[name] = this.tensor(into[k]!, shape)));
+    graph.gradients.forEach((gradient, k) => {
+      if (gradient) fetches[gradient.name] = this.tensor(into[k]!, gradient.shape);
+    });
     return fetches;
   }
 
@@ -257,11 +261,14 @@ export class OnnxModel implements Model {
     const targets = new Float32Array(size * network.outputs);
     const scale = new Float32Array(1);
     const logits = new Float32Array(size * network.outputs);
-    const channelsOf = (kind: string) =>
-      network.nodes.reduce((sum, node) => sum + (node.op.kind === kind ? node.shape[0]! : 0), 0);
-    const peaks = graph.peaks === undefined ? undefined : new Float32Array(channelsOf('relu'));
-    const statistics = graph.statistics === undefined ? undefined : new Float32Array(2 * channelsOf('batchNorm'));
+    const channelsOf = (wanted: (op: Op) => boolean) =>
+      network.nodes.reduce((sum, { op, shape }) => sum + (wanted(op) ? shape[0]! : 0), 0);
+    const peaks = graph.peaks === undefined ? undefined : new Float32Array(channelsOf((op) => op.kind === 'relu'));
+    const statistics = graph.statistics === undefined ? undefined : new Float32Array(2 * channelsOf(moves));
     const feeds = this.parameterFeeds();
+    network.buffers.forEach(({ name, shape }, k) => {
+      if (graph.buffers.includes(name)) feeds[name] = this.tensor(this.buffers[k]!, shape);
+    });
     feeds[graph.targets] = this.tensor(targets, [size, network.outputs]);
     feeds[graph.scale] = this.tensor(scale, [1]);
     const fetches = { [graph.logits]: this.tensor(logits, [size, network.outputs]) };
@@ -299,7 +306,7 @@ export class OnnxModel implements Model {
     const { network } = this;
     let at = 0;
     for (const [index, { op, shape }] of network.nodes.entries()) {
-      if (op.kind !== 'batchNorm') continue;
+      if (!moves(op)) continue;
       const channels = shape[0]!;
       const count = size * elements(shape.slice(1));
       // One value alone has no unbiased variance; it counts as 0, which is what its biased variance is.
@@ -349,6 +356,9 @@ export class OnnxModel implements Model {
     }
   }
 }
+
+/** Whether an operation has running statistics that training moves. */
+const moves = (op: Op): op is Extract<Op, { kind: 'batchNorm' }> => op.kind === 'batchNorm' && !op.frozen;
 
 function ratios(norms: readonly SquaredNorms[]): { gradientNorm: Float64Array; updateRatio: Float64Array } {
   return {

@@ -18,7 +18,7 @@ import {
 import { Message, message, UserError } from '../../../messages';
 import { passWarnings } from '../memory';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
-import { Program, Tensor, Tf, TrainingRecord } from './program';
+import { Program, Tensor, Tf, TrainingMode, TrainingRecord } from './program';
 
 export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'versions'> {
   /** Bytes that a training step may fill; decides the default size of a pass. */
@@ -73,6 +73,8 @@ class TfjsModel implements Model {
   readonly microBatch: number;
   readonly warnings: readonly Message[];
   private readonly program: Program;
+  /** Indices of the parameters that are trained. */
+  private readonly trained: readonly number[];
   private state: DeviceState | undefined;
   private disposed = false;
 
@@ -91,6 +93,7 @@ class TfjsModel implements Model {
         ? passWarnings(network, batchSize, this.microBatch, (size) => stepBytes(network, size), engine.memory)
         : [];
     this.program = new Program(tf, network);
+    this.trained = network.parameters.flatMap((p, k) => (p.frozen ? [] : [k]));
   }
 
   async load(state: ModelState): Promise<void> {
@@ -168,7 +171,7 @@ class TfjsModel implements Model {
       try {
         const logits = (await pass.logits.data<'float32'>()).slice();
         const { lossSum } = summarize(logits, batch, this.network.outputs, this.options.loss);
-        return { loss: lossSum / batch.size, logits, gradients: await this.named(pass.gradients) };
+        return { loss: lossSum / batch.size, logits, gradients: await this.named(pass.gradients, this.trained) };
       } finally {
         tf.dispose([pass.logits, ...pass.gradients]);
       }
@@ -202,13 +205,14 @@ class TfjsModel implements Model {
 
   /**
    * Forward and backward over every pass of a batch, without changing the state. Inside a tidy, which owns the results.
-   * The gradient is that of the mean loss over the batch; buffers are batch norm's statistics as they would become.
+   * The gradients, of the trained parameters, are those of the mean loss over the batch; buffers are batch norm's
+   * statistics as they would become.
    */
   private backward(
     batch: Batch,
     at: StepPosition,
   ): { logits: Tensor; reluMaxima: Tensor[]; buffers: Tensor[]; gradients: Tensor[] } {
-    const { tf, program } = this;
+    const { tf, program, network } = this;
     const state = this.loaded();
     checkBatch(batch, this.options);
     const masks = dropoutMasks(this.network, this.options.seed, at, batch.size);
@@ -219,17 +223,22 @@ class TfjsModel implements Model {
     for (const { start, size, images } of this.parts(batch)) {
       const record: TrainingRecord = { logits: [], reluMaxima: [], statistics: [] };
       const labels = batch.labels.subarray(start, start + size);
-      const { value, grads } = tf.valueAndGrads((...parameters: Tensor[]) => {
-        const output = program.forward(parameters, state.buffers, program.images(images, size), {
-          record,
-          mask: (op, shape) => {
-            const width = elements(shape);
-            return masks.get(op.ordinal)!.subarray(start * width, (start + size) * width);
-          },
-        });
+      const mode: TrainingMode = {
+        record,
+        mask: (op, shape) => {
+          const width = elements(shape);
+          return masks.get(op.ordinal)!.subarray(start * width, (start + size) * width);
+        },
+      };
+      const pictures = [program.images(images, size)];
+      const given = program.advance(pictures, program.firstTrained, state.parameters, state.buffers, mode);
+      const { value, grads } = tf.valueAndGrads((...trained: Tensor[]) => {
+        const parameters = [...state.parameters];
+        this.trained.forEach((k, i) => (parameters[k] = trained[i]!));
+        const output = program.advance(given, network.nodes.length, parameters, state.buffers, mode).at(-1)!;
         record.logits.push(tf.keep(tf.clone(output)));
         return tf.div(this.lossSum(output, labels), batch.size);
-      })(state.parameters);
+      })(this.trained.map((k) => state.parameters[k]!));
       value.dispose();
       // What the forward pass kept out of the gradient's scope belongs to no tidy and is disposed by hand.
       logits.push(...record.logits);
@@ -248,9 +257,9 @@ class TfjsModel implements Model {
   /** Running statistics after a pass; disposes the statistics of the pass. */
   private movedBuffers(buffers: readonly Tensor[], record: TrainingRecord): Tensor[] {
     const { tf, network } = this;
-    const nodes = network.nodes.filter((node) => node.op.kind === 'batchNorm');
+    const nodes = network.nodes.filter(({ op }) => op.kind === 'batchNorm' && !op.frozen);
     return tf.tidy(() => {
-      const moved = buffers.map((tensor) => tensor);
+      const moved = buffers.map((tensor) => tf.clone(tensor));
       nodes.forEach(({ name, op }, k) => {
         if (op.kind !== 'batchNorm') return;
         const { mean, variance, count } = record.statistics[k]!;
@@ -284,7 +293,7 @@ class TfjsModel implements Model {
 
   /**
    * One update by Adam (Kingma & Ba 2014, in the form of torch.optim.Adam): the moments' bias is corrected on the scalars.
-   * Returns the squared norms of gradient, update and parameter before, one scalar each, parameter by parameter.
+   * Returns the squared norms of gradient, update and parameter before, one scalar each, trained parameter by parameter.
    */
   private update(state: DeviceState, gradients: readonly Tensor[], learningRate: number): Tensor[] {
     const { tf } = this;
@@ -303,7 +312,8 @@ class TfjsModel implements Model {
       return tf.keep(after);
     };
     // Small scopes: VGG-16 has one matrix of 411 MB, and every temporary of its size counts.
-    return gradients.flatMap((gradient, k) => {
+    return gradients.flatMap((gradient, i) => {
+      const k = this.trained[i]!;
       const parameter = state.parameters[k]!;
       const mean = (state.firstMoment[k] = moment(state.firstMoment[k]!, keep1, () => gradient, take1));
       const square = (state.secondMoment[k] = moment(state.secondMoment[k]!, keep2, () => tf.square(gradient), take2));
@@ -321,15 +331,20 @@ class TfjsModel implements Model {
   }
 
   private diagnostics(figures: Float32Array, logitStd: number): StepDiagnostics {
-    const count = this.network.parameters.length;
-    const gradientNorm = new Float64Array(count);
-    const updateRatio = new Float64Array(count);
-    for (let k = 0; k < count; k++) {
-      const [gradient, change, parameter] = figures.subarray(3 * k, 3 * k + 3) as unknown as [number, number, number];
+    const { length } = this.network.parameters;
+    const gradientNorm = new Float64Array(length);
+    const updateRatio = new Float64Array(length);
+    for (const [i, k] of this.trained.entries()) {
+      const [gradient, change, parameter] = figures.subarray(3 * i, 3 * i + 3) as unknown as [number, number, number];
       gradientNorm[k] = Math.sqrt(gradient);
       updateRatio[k] = parameter === 0 ? 0 : Math.sqrt(change / parameter);
     }
-    return { gradientNorm, updateRatio, deadShare: Float64Array.from(figures.subarray(3 * count)), logitStd };
+    return {
+      gradientNorm,
+      updateRatio,
+      deadShare: Float64Array.from(figures.subarray(3 * this.trained.length)),
+      logitStd,
+    };
   }
 
   private *parts(batch: Batch): Generator<{ start: number; size: number; images: Float32Array }> {
@@ -340,10 +355,12 @@ class TfjsModel implements Model {
     }
   }
 
-  private async named(tensors: readonly Tensor[]): Promise<Tensors> {
+  /** @param which the parameters that the tensors belong to, by index; default: all */
+  private async named(tensors: readonly Tensor[], which?: readonly number[]): Promise<Tensors> {
     const named: Tensors = new Map();
-    for (const [k, parameter] of this.network.parameters.entries()) {
-      named.set(parameter.name, await this.program.fromDevice(parameter, tensors[k]!));
+    for (const [i, tensor] of tensors.entries()) {
+      const parameter = this.network.parameters[which?.[i] ?? i]!;
+      named.set(parameter.name, await this.program.fromDevice(parameter, tensor));
     }
     return named;
   }

@@ -90,18 +90,36 @@ export class Program {
     return tf.transpose(tf.tensor4d(values, [size, channels, height, width]), [0, 2, 3, 1]);
   }
 
+  /** Index of the first node that is trained: what lies before it needs no tape. */
+  get firstTrained(): number {
+    return Math.min(...this.network.parameters.filter((p) => !p.frozen).map((p) => p.node));
+  }
+
   /**
-   * Logits [size, outputs] of images as {@link images} gives them, which are disposed. Must be called inside a tidy.
-   * Every output is disposed after its last use; what the backward pass needs is kept alive by TensorFlow.js's tape.
-   *
-   * @param parameters in the order of Network.parameters, in the program's layout
-   * @param buffers in the order of Network.buffers (read in evaluation mode only)
-   * @param training absent in evaluation mode
+   * Logits [size, outputs] of images as {@link images} gives them, which are disposed; see {@link advance}.
    */
   forward(parameters: readonly Tensor[], buffers: readonly Tensor[], images: Tensor, training?: TrainingMode): Tensor {
+    return this.advance([images], this.network.nodes.length, parameters, buffers, training).at(-1)!;
+  }
+
+  /**
+   * Goes on from the outputs of the first nodes to those before `end`. Must be called inside a tidy. Every output is
+   * disposed after its last use; what the backward pass needs is kept alive by TensorFlow.js's tape.
+   *
+   * @param parameters in the order of Network.parameters, in the program's layout
+   * @param buffers in the order of Network.buffers (read in evaluation mode, and by frozen batch norms)
+   * @param training absent in evaluation mode
+   */
+  advance(
+    before: readonly Tensor[],
+    end: number,
+    parameters: readonly Tensor[],
+    buffers: readonly Tensor[],
+    training?: TrainingMode,
+  ): Tensor[] {
     const { nodes } = this.network;
-    const outputs: Tensor[] = [images];
-    for (let index = 1; index < nodes.length; index++) {
+    const outputs = [...before];
+    for (let index = outputs.length; index < end; index++) {
       const node = nodes[index]!;
       outputs[index] = this.node(
         node,
@@ -111,7 +129,7 @@ export class Program {
       );
       for (const input of new Set(node.inputs)) if (this.lastUse[input] === index) outputs[input]!.dispose();
     }
-    return outputs.at(-1)!;
+    return outputs;
   }
 
   private node(
@@ -141,7 +159,8 @@ export class Program {
         return op.bias ? tf.add(product, parameter('bias')) : product;
       }
       case 'batchNorm': {
-        if (training) return this.batchNorm(x, parameter('weight'), parameter('bias'), op.eps, training.record);
+        if (training && !op.frozen)
+          return this.batchNorm(x, parameter('weight'), parameter('bias'), op.eps, training.record);
         const running = (name: string) => context.buffers[this.bufferAt.get(`${node.name}.${name}`)!]! as tfjs.Tensor1D;
         const [weight, bias] = [parameter('weight'), parameter('bias')] as [tfjs.Tensor1D, tfjs.Tensor1D];
         return tf.batchNorm(x as Tensor4D, running('running_mean'), running('running_var'), bias, weight, op.eps);

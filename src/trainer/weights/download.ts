@@ -1,0 +1,210 @@
+/**
+ * Downloads a large file that is known by the first digits of its SHA-256: through the proxy that the environment names,
+ * going on where an earlier download broke off. imagenet.ts fetches weights with it.
+ */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { message, UserError } from '../../messages';
+import { diskError, lockHolder } from '../../runs';
+
+export interface Wanted {
+  readonly address: string;
+  /** Where it is to lie; it appears when it is complete and verified. What is there so far lies beside it, as `.part`. */
+  readonly file: string;
+  /** The first hexadecimal digits of its SHA-256. */
+  readonly digits: string;
+}
+
+export interface DownloadSurroundings {
+  /** Bytes that have come, and how many there will be, as far as that is known. */
+  received(bytes: number, total: number | undefined): void;
+  /** Asked a few times a second, whether anything comes or not; rejects where downloading is to stop. */
+  pause(): Promise<void>;
+}
+
+/** No file of weights that ConvLab fetches is near this. Whoever sends more would only fill the disk. */
+const mostBytes = 2 ** 30;
+const lookMs = 200;
+/** How often in a row a connection may break without having brought anything. */
+const fruitlessTries = 3;
+const waitMs = 1000;
+/** A server that is silent for this long is given up. */
+const silenceMs = 60_000;
+
+/** The server's answer leaves no hope that another try would help. */
+class Refused extends Error {}
+
+/**
+ * @returns its SHA-256
+ * @throws UserError where the file cannot be had, with what was received kept; and whatever `pause` throws
+ */
+export async function download(wanted: Wanted, surroundings: DownloadSurroundings): Promise<string> {
+  const { address, file, digits } = wanted;
+  const folder = path.dirname(file);
+  let release: (() => void) | undefined;
+  try {
+    fs.mkdirSync(folder, { recursive: true });
+    release = takeHold(`${file}.lock`);
+  } catch (error) {
+    throw diskError(folder, error);
+  }
+  // Another process is at it: two cannot share one part.
+  const part = release ? `${file}.part` : `${file}.${process.pid}.part`;
+  try {
+    for (;;) {
+      const continued = sizeOf(part) > 0;
+      await receive(address, part, surroundings);
+      const sha256 = await digestOf(part, surroundings.pause);
+      if (sha256.startsWith(digits)) {
+        fs.renameSync(part, file);
+        return sha256;
+      }
+      fs.rmSync(part, { force: true });
+      // What was there before may have been of another file; a whole one in one piece is beyond doubt.
+      if (!continued) {
+        throw new UserError(message('downloadOther', { address, digits, found: sha256.slice(0, digits.length) }));
+      }
+    }
+  } finally {
+    if (release) release();
+    else fs.rmSync(part, { force: true });
+  }
+}
+
+/** Appends to `part` until it is whole, taking up broken connections. */
+async function receive(address: string, part: string, { received, pause }: DownloadSurroundings): Promise<void> {
+  const { EnvHttpProxyAgent, fetch } = await import('undici');
+  const dispatcher = new EnvHttpProxyAgent({ headersTimeout: silenceMs, bodyTimeout: silenceMs });
+  const abort = new AbortController();
+  // What `pause` threw: it ends a connection that sends nothing, too.
+  let halted: { readonly error: unknown } | undefined;
+  const watch = setInterval(() => {
+    pause().catch((error: unknown) => {
+      halted ??= { error };
+      abort.abort();
+    });
+  }, lookMs);
+  try {
+    for (let fruitless = 0; ;) {
+      const before = sizeOf(part);
+      try {
+        if (await receiveOnce(part, before)) return;
+      } catch (error) {
+        if (halted) throw halted.error;
+        fruitless = sizeOf(part) > before ? 0 : fruitless + 1;
+        if (error instanceof UserError) throw error;
+        if (error instanceof Refused || fruitless >= fruitlessTries) throw failure(address, error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      if (halted) throw halted.error;
+    }
+  } finally {
+    clearInterval(watch);
+    await dispatcher.destroy();
+  }
+
+  /** One connection. @returns whether the file is whole */
+  async function receiveOnce(part: string, before: number): Promise<boolean> {
+    const response = await fetch(address, {
+      // Ranges are of the bytes as they lie there.
+      headers: { 'accept-encoding': 'identity', ...(before > 0 && { range: `bytes=${before}-` }) },
+      dispatcher,
+      signal: abort.signal,
+    });
+    const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
+    if (response.status === 416) {
+      // There is nothing behind what is there: it is whole, or not of this file.
+      await response.body?.cancel();
+      return true;
+    }
+    if (response.status !== 200 && response.status !== 206) {
+      await response.body?.cancel();
+      throw new Refused(`HTTP ${response.status} ${response.statusText}`.trim());
+    }
+    if (response.status === 206 && Number(range?.[1]) !== before) throw new Refused('another range than asked for');
+    let bytes = response.status === 206 ? before : 0;
+    const length = Number(response.headers.get('content-length') ?? NaN);
+    const total = response.status === 206 ? Number(range![2]) : Number.isNaN(length) ? undefined : length;
+    if ((total ?? 0) > mostBytes) throw new Refused(`${total} bytes are more than any such file has`);
+    await writing(part, bytes > 0 ? 'a' : 'w', async (write) => {
+      for await (const chunk of response.body ?? []) {
+        write(chunk as Uint8Array);
+        bytes += (chunk as Uint8Array).length;
+        if (bytes > (total ?? mostBytes)) throw new Refused('more bytes than announced');
+        received(bytes, total);
+      }
+    });
+    return total === undefined || bytes === total;
+  }
+}
+
+/** @throws UserError on a full disk */
+async function writing(file: string, flags: 'a' | 'w', fill: (write: (bytes: Uint8Array) => void) => Promise<void>) {
+  const guarded = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw diskError(path.dirname(file), error);
+    }
+  };
+  const descriptor = guarded(() => fs.openSync(file, flags));
+  try {
+    await fill((bytes) => {
+      for (let at = 0; at < bytes.length;) at += guarded(() => fs.writeSync(descriptor, bytes, at));
+    });
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** What went wrong at the bottom: fetch itself says only that it failed. */
+function failure(address: string, error: unknown): UserError {
+  let cause = error as { cause?: unknown; code?: unknown; message?: string; errors?: unknown[] };
+  while (cause.cause instanceof Error) cause = cause.cause;
+  // An address with several hosts behind it fails with one error each.
+  if (Array.isArray(cause.errors) && cause.errors.length > 0) cause = cause.errors[0] as typeof cause;
+  const reason = [cause.code, cause.message].filter(Boolean).join(': ');
+  return new UserError(message('downloadFailed', { address, reason }), undefined, { cause: error });
+}
+
+const sizeOf = (file: string): number => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+
+/** @returns how to let go; undefined where another process holds it */
+function takeHold(lock: string): (() => void) | undefined {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    try {
+      fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });
+      const renewal = setInterval(() => fs.utimes(lock, new Date(), new Date(), () => undefined), 10_000);
+      renewal.unref();
+      return () => {
+        clearInterval(renewal);
+        fs.rmSync(lock, { force: true });
+      };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (lockHolder(path.dirname(lock), path.basename(lock)) !== undefined) return undefined;
+      fs.rmSync(lock, { force: true });
+    }
+  }
+  return undefined;
+}
+
+const pieceBytes = 8 * 2 ** 20;
+
+/** SHA-256 of a file, in hexadecimal digits. @throws UserError where it cannot be read, and whatever `pause` throws */
+export async function digestOf(file: string, pause: () => Promise<void>): Promise<string> {
+  const hash = createHash('sha256');
+  let descriptor: number | undefined;
+  try {
+    descriptor = fs.openSync(file, 'r');
+    const piece = new Uint8Array(pieceBytes);
+    for (let count; (count = fs.readSync(descriptor, piece)) > 0; await pause()) hash.update(piece.subarray(0, count));
+    return hash.digest('hex');
+  } catch (error) {
+    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error;
+    throw new UserError(message('weightsUnreadable', { file, reason: (error as Error).message }));
+  } finally {
+    if (descriptor !== undefined) fs.closeSync(descriptor);
+  }
+}
