@@ -37,7 +37,7 @@ export function optionsOf(name: Measured): ModelOptions {
   const { batch, outputs } = workloads[name];
   return {
     batchSize: batch,
-    // Every benchmark measures whole batches, however much memory there is.
+    // Whole batches, however much memory there is.
     microBatch: batch,
     loss: outputs === 1 ? 'bce_with_logits' : 'cross_entropy',
     optimizer: { name: 'adam', learningRate: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8 },
