@@ -61,7 +61,8 @@ for (const name of fs.readdirSync(mnist)) {
 }
 
 // Beside the trainer, where its `require` looks first; vsce leaves out a node_modules at the top.
-const javascript = (file) => !path.extname(file) || /\.(c?js|json)$/.test(file) || fs.statSync(file).isDirectory();
+// ES modules too: what `import` finds of sharp.
+const javascript = (file) => !path.extname(file) || /\.([cm]?js|json)$/.test(file) || fs.statSync(file).isDirectory();
 // macOS has one build of Dawn for both of its processors.
 const dawn = `dist/${target.startsWith('darwin') ? 'darwin-universal' : target}`;
 const runtime = {
