@@ -181,8 +181,9 @@ export function paceOfRun(
   experiment: ResolvedExperiment,
   machine: Machine,
 ): { train: number; evaluate?: number } | undefined {
-  const { started, epochs, latestStep } = history;
-  if (!started || !comparable(started.experiment, experiment)) return undefined;
+  const { started, epochs, latestStep, engines } = history;
+  // A run of several engines has no one pace.
+  if (!started || engines.length > 1 || !comparable(started.experiment, experiment)) return undefined;
   if (started.engine !== machine.engine || started.device !== machine.device) return undefined;
   if (started.threads !== machine.threads) return undefined;
   if (Object.entries(machine.versions).some(([name, version]) => started.versions[name] !== version)) return undefined;

@@ -3,9 +3,11 @@
  * a run through this one fold, so that a resumed run looks the same everywhere.
  */
 import type {
+  EngineUse,
   EpochEvent,
   FailedEvent,
   FinishedEvent,
+  ResumedEvent,
   RunEvent,
   StartedEvent,
   StepEvent,
@@ -25,6 +27,12 @@ export interface StepPoint {
   readonly loss: number;
 }
 
+/** What computed a part of a run, and where that part begins. */
+export interface EnginePart extends EngineUse {
+  readonly epoch: number;
+  readonly step: number;
+}
+
 export class History {
   started?: StartedEvent;
   finished?: FinishedEvent;
@@ -35,11 +43,14 @@ export class History {
   readonly epochs: EpochEvent[] = [];
   readonly steps: StepEvent[] = [];
   readonly warnings: WarningEvent[] = [];
+  /** What computed the run so far: one part, or several where it went on with another engine or on another device. */
+  readonly engines: EnginePart[] = [];
 
   apply(event: RunEvent): void {
     switch (event.type) {
       case 'started':
         this.started = event;
+        this.engines.push({ ...engineUse(event)!, epoch: 1, step: 0 });
         break;
       case 'step':
         this.steps.push(event);
@@ -54,6 +65,7 @@ export class History {
         keep(this.steps, before);
         keep(this.epochs, (e) => e.epoch < event.epoch);
         this.latestStep = this.steps[this.steps.length - 1];
+        this.goOnWith(event, before);
         this.stopReason = undefined;
         this.finished = undefined;
         this.failed = undefined;
@@ -72,6 +84,16 @@ export class History {
         this.stopReason = event.reason;
         break;
     }
+  }
+
+  private goOnWith(event: ResumedEvent, before: (part: EnginePart) => boolean): void {
+    const use = engineUse(event);
+    if (!use) return;
+    // An engine none of whose steps are left has computed nothing.
+    keep(this.engines, before);
+    const last = this.engines[this.engines.length - 1];
+    if (last?.engine === use.engine && last.device === use.device) return;
+    this.engines.push({ ...use, epoch: event.epoch, step: event.step });
   }
 
   /** The state, given whether a trainer is at work on this run. */
@@ -104,6 +126,13 @@ export class History {
     for (const epoch of this.epochs) if (!best || epoch.validationAccuracy > best.validationAccuracy) best = epoch;
     return best;
   }
+}
+
+/** What an event says of the engine, if it does. */
+function engineUse(event: Partial<EngineUse>): EngineUse | undefined {
+  const { engine, engineReasons, device, threads, versions } = event;
+  if (engine === undefined || engineReasons === undefined || device === undefined || !versions) return undefined;
+  return { engine, engineReasons, device, threads, versions };
 }
 
 function keep<T>(list: T[], test: (item: T) => boolean): void {

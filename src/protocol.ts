@@ -41,13 +41,8 @@ export interface WeightsStart {
   readonly told: readonly Message[];
 }
 
-/** Losses are natural-log means per example, accuracies fractions, times seconds; epochs count from 1, steps from 0. */
-export interface StartedEvent {
-  readonly type: 'started';
-  readonly protocol: number;
-  /** ISO 8601, UTC. */
-  readonly time: string;
-  readonly experiment: ResolvedExperiment;
+/** What computes a run. */
+export interface EngineUse {
   readonly engine: EngineName;
   /** Why this engine and not the others, one sentence each. */
   readonly engineReasons: readonly Message[];
@@ -55,6 +50,15 @@ export interface StartedEvent {
   /** CPU threads that the engine uses, where it has a number of them. */
   readonly threads?: number;
   readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Losses are natural-log means per example, accuracies fractions, times seconds; epochs count from 1, steps from 0. */
+export interface StartedEvent extends EngineUse {
+  readonly type: 'started';
+  readonly protocol: number;
+  /** ISO 8601, UTC. */
+  readonly time: string;
+  readonly experiment: ResolvedExperiment;
   readonly parameterCount: number;
   readonly stepsPerEpoch: number;
   /** Examples that pass through the network at once; absent in runs of earlier versions. */
@@ -105,8 +109,11 @@ export interface EpochEvent {
   readonly logitStd: number;
 }
 
-/** Training goes on from here: every step and epoch event after (epoch, step) is superseded. */
-export interface ResumedEvent {
+/**
+ * Training goes on from here: every step and epoch event after (epoch, step) is superseded. It tells what computes from
+ * here on; runs of earlier versions do not.
+ */
+export interface ResumedEvent extends Partial<EngineUse> {
   readonly type: 'resumed';
   readonly time: string;
   /** The epoch under way. */
@@ -163,6 +170,8 @@ export interface DataPlaces {
 export interface TrainRequest extends DataPlaces {
   readonly experiment: ResolvedExperiment;
   readonly engine: EngineRequest;
+  /** Whether a run that goes on stays with the engine that computed it last; `engine` then counts where there is none. */
+  readonly keepEngine?: boolean;
   /** CPU threads; default: physical cores. */
   readonly threads?: number;
   /** The user's own copies of torchvision's weights, under their published names. */

@@ -17,7 +17,7 @@ import { dateTime, t, translate } from './localize';
 import type { Log } from './log';
 import type { Panels } from './panels';
 import { exportNetwork, reveal } from './exporting';
-import { pickExperiment, pickPreset, pickRun, pickTraining } from './picks';
+import { pickEngine, pickExperiment, pickPreset, pickRun, pickTraining } from './picks';
 import { Run } from './run';
 import { resumable, RunLine, RunList } from './runList';
 import { overridesFromSettings, presetSetting } from './settings';
@@ -51,6 +51,7 @@ export class Commands implements vscode.Disposable {
       log.command('convlab.runExperiment', (target) => this.runExperiment(target)),
       log.command('convlab.stop', (target) => this.stop(target)),
       log.command('convlab.resume', (target) => this.resume(target)),
+      log.command('convlab.resumeWith', (target) => this.resumeWith(target)),
       log.command('convlab.openRun', (target) => this.openRun(target)),
       log.command('convlab.compare', (target) => this.comparison.show(isNode(target, 'run') ? [target.line] : [])),
       log.command('convlab.deleteRun', (target) => this.deleteRun(target)),
@@ -114,6 +115,15 @@ export class Commands implements vscode.Disposable {
     const run = target instanceof Run ? target : await this.targetRun(target, 'pickRunToResume', resumable);
     if (!run) return;
     this.live.resume(run);
+    this.panels.show(run);
+  }
+
+  /** Asks which engine is to go on with a run. */
+  private async resumeWith(target: unknown): Promise<void> {
+    const run = target instanceof Run ? target : await this.targetRun(target, 'pickRunToResume', resumable);
+    const engine = run && (await pickEngine(run.history.engines.at(-1)?.engine));
+    if (!run || engine === undefined) return;
+    this.live.resume(run, engine);
     this.panels.show(run);
   }
 

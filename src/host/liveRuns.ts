@@ -6,7 +6,7 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { ResolvedExperiment } from '../experiment';
 import { english, message, UserError } from '../messages';
-import type { RunEvent } from '../protocol';
+import type { EngineRequest, RunEvent } from '../protocol';
 import { lockHolder } from '../runs';
 import type { TrainerEnd, TrainerOptions } from '../trainerClient';
 import type { Log } from './log';
@@ -78,9 +78,10 @@ export class LiveRuns implements vscode.Disposable {
 
   /**
    * Goes on with a run from its last checkpoint, or starts it again where it ended before it had a folder.
+   * @param engine what is to compute it from there on; left out, what has so far
    * @throws UserError where it has finished or another process is at work on it
    */
-  resume(run: Run): void {
+  resume(run: Run, engine?: EngineRequest): void {
     if (run.training) return;
     if (run.folder !== undefined) {
       const pid = lockHolder(run.folder);
@@ -89,7 +90,7 @@ export class LiveRuns implements vscode.Disposable {
       }
     }
     if (run.history.finished) throw new UserError(message('runFinished', { run: run.name }));
-    this.train(run);
+    this.train(run, engine);
   }
 
   /** Lets every trainer write a checkpoint and exit by itself; what it tells from now on is heard by nobody. */
@@ -104,11 +105,12 @@ export class LiveRuns implements vscode.Disposable {
     this.ends.dispose();
   }
 
-  private train(run: Run): void {
+  private train(run: Run, engine?: EngineRequest): void {
     const runsFolder = run.folder === undefined ? newRunsFolder(this.globalStorage) : path.dirname(run.folder);
     const { experiment } = run;
     const request = {
-      engine: engineSetting(),
+      engine: engine ?? engineSetting(),
+      keepEngine: engine === undefined,
       threads: threadsSetting(),
       dataFolder: dataFolderFor(experiment),
       searchFolders: workspaceFolders(),
@@ -147,7 +149,9 @@ export class LiveRuns implements vscode.Disposable {
         );
         break;
       case 'resumed':
-        channel.info(`${name}: going on from epoch ${event.epoch}, step ${event.step}`);
+        channel.info(
+          `${name}: going on from epoch ${event.epoch}, step ${event.step}, ${event.engine} on ${event.device}`,
+        );
         break;
       case 'finished':
         channel.info(`${name}: ${event.testedOnTestSet ? 'test' : 'validation'} accuracy ${event.testAccuracy}`);

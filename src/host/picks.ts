@@ -14,8 +14,9 @@ import {
   resolveExperiment,
 } from '../experiment';
 import { roughDuration } from '../estimates';
-import { message } from '../messages';
+import { message, MessageId } from '../messages';
 import { networkNames, networks } from '../networks/catalog';
+import { EngineName, engineNames, EngineRequest } from '../protocol';
 import type { Estimator } from './estimator';
 import { describeEpoch, describeRun } from './experimentTree';
 import { count, dateTime, t, translate } from './localize';
@@ -158,6 +159,30 @@ export async function pickTraining(training: readonly Run[], placeHolder: string
     })),
     'ConvLab',
     placeHolder,
+  );
+}
+
+const engineTexts: Record<EngineName, MessageId> = {
+  tensorflow: 'engineTensorflow',
+  webgpu: 'engineWebgpu',
+  onnx: 'engineOnnx',
+};
+
+/** An engine to go on with. @param soFar the one that computed the run until now, if any */
+export function pickEngine(soFar: EngineName | undefined): Promise<EngineRequest | undefined> {
+  const about = (id: MessageId) => t({ id, args: {} });
+  return pick<EngineRequest>(
+    [
+      { label: 'auto', detail: about('engineAuto'), value: 'auto' },
+      ...engineNames.map((name) => ({
+        label: name,
+        description: name === soFar ? about('engineSoFar') : undefined,
+        detail: about(engineTexts[name]),
+        value: name,
+      })),
+    ],
+    'ConvLab',
+    about('pickEngine'),
   );
 }
 

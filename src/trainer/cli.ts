@@ -539,6 +539,7 @@ async function train(args: string[], values: Values): Promise<number> {
       (values.resume !== undefined && fs.existsSync(values.resume) ? path.dirname(values.resume) : runsFolderOf('.')),
   );
   const engine: EngineRequest = oneOf('--engine', values.engine ?? 'auto', ['auto', ...engineNames]);
+  const keepEngine = values.engine === undefined;
   const threads = threadsFrom(values);
   const { experiment, resume } = whatToTrain(args, values, runsFolder);
   const display = values.json ? new JsonDisplay() : new PersonDisplay();
@@ -549,7 +550,7 @@ async function train(args: string[], values: Values): Promise<number> {
     if ((await sayEstimate(experiment, values, request)) === 'stopped') return Exit.stopped;
   }
   const trainer = startTrainer(
-    { experiment, engine, threads, runsFolder, resume, dataFolder, searchFolders },
+    { experiment, engine, keepEngine, threads, runsFolder, resume, dataFolder, searchFolders },
     { script: path.join(__dirname, 'trainer.js') },
     {
       onRun: (folder) => display.run(folder),

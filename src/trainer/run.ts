@@ -10,14 +10,22 @@ import { History } from '../history';
 import { Message, message, UserError } from '../messages';
 import { networks } from '../networks/catalog';
 import { elements, Network, parameterCount } from '../networks/network';
-import { FinishedEvent, LayerFigures, protocolVersion, RunEvent, StepEvent, TrainRequest } from '../protocol';
+import {
+  EngineUse,
+  FinishedEvent,
+  LayerFigures,
+  protocolVersion,
+  RunEvent,
+  StepEvent,
+  TrainRequest,
+} from '../protocol';
 import { readHistory, RunFolder } from '../runs';
 import { checkDiskSpace, readNewest, writeBest, writeLast } from './checkpoint';
 import { evaluationBatches, trainingBatches } from './data/batches';
 import type { Dataset, Part } from './data/dataset';
 import { openDataset } from './data/open';
 import { readSplit, writeSplit } from './data/split';
-import { EngineChoice, openEngine } from './engines/choose';
+import { ChosenEngine, EngineChoice, openEngine } from './engines/choose';
 import type { Engine, Model, ModelState, StepDiagnostics } from './engines/engine';
 import { predictedClass } from './engines/step';
 import { Finding, findStart, initialState } from './weights/start';
@@ -127,7 +135,7 @@ export async function run(
     // A run that goes on has recorded what it started from, and reads it only where it has no checkpoint yet.
     const start = request.resume === undefined ? await findStart(experiment, finding) : undefined;
     surroundings.progress(message('openingEngine'));
-    const opened = await openEngine(request.engine, { threads: request.threads }, surroundings);
+    const opened = await openEngineOf(request, surroundings);
     engine = opened.engine;
     surroundings.progress(message('loadingData', { dataset: datasetTitles[experiment.dataset.name] }));
     const stored = request.resume === undefined ? undefined : readSplit(request.resume);
@@ -153,17 +161,20 @@ export async function run(
     model = await engine.compile(network, { batchSize, loss, optimizer, seed, microBatch: passes });
 
     const loop = new Loop(experiment, network, model, dataset, folder, surroundings, emit);
+    const use: EngineUse = {
+      engine: engine.name,
+      engineReasons: opened.reasons,
+      device: engine.device.name,
+      threads: engine.device.threads,
+      versions: { convlab: surroundings.version, node: process.versions.node, ...engine.versions },
+    };
     if (!before.started) {
       emit({
         type: 'started',
         protocol: protocolVersion,
         time: new Date().toISOString(),
         experiment,
-        engine: engine.name,
-        engineReasons: opened.reasons,
-        device: engine.device.name,
-        threads: engine.device.threads,
-        versions: { convlab: surroundings.version, node: process.versions.node, ...engine.versions },
+        ...use,
         parameterCount: parameterCount(network),
         stepsPerEpoch: loop.stepsPerEpoch,
         microBatch: model.microBatch,
@@ -176,7 +187,9 @@ export async function run(
     for (const warning of [...opened.warnings, ...dataset.warnings, ...(model.warnings ?? [])])
       emit({ type: 'warning', message: warning });
     const source = folder.record.start?.source;
-    await loop.begin(request.resume !== undefined, () => initialState(network, experiment, source, finding));
+    await loop.begin(request.resume === undefined ? undefined : use, () =>
+      initialState(network, experiment, source, finding),
+    );
     const result = await loop.train();
     folder.writeResult(result);
     emit(result);
@@ -194,6 +207,25 @@ export async function run(
     await model?.dispose().catch(() => undefined);
     await engine?.dispose().catch(() => undefined);
     folder?.close();
+  }
+}
+
+/**
+ * Opens the engine asked for, or the one that a run that goes on keeps.
+ * @throws UserError when it cannot be used; a run is never given another engine without being asked
+ */
+async function openEngineOf(request: TrainRequest, surroundings: Surroundings): Promise<ChosenEngine> {
+  const options = { threads: request.threads };
+  const { keepEngine, resume } = request;
+  const kept = keepEngine && resume !== undefined ? readHistory(resume).engines.at(-1)?.engine : undefined;
+  if (kept === undefined) return openEngine(request.engine, options, surroundings);
+  try {
+    const opened = await openEngine(kept, options, surroundings);
+    return { ...opened, reasons: [message('engineKept', { engine: kept }), ...opened.warnings] };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const args = { engine: kept, reason: error.message };
+    throw new UserError(message('engineKeptUnusable', args), message('engineKeptAdvice'), { cause: error });
   }
 }
 
@@ -261,12 +293,12 @@ class Loop {
   }
 
   /** Loads the newest whole checkpoint, or the state that training begins with. */
-  async begin(resuming: boolean, initial: () => Promise<ModelState>): Promise<void> {
+  async begin(resuming: EngineUse | undefined, initial: () => Promise<ModelState>): Promise<void> {
     if (resuming) {
       const { checkpoint, damage } = readNewest<Position>(this.folder.folder, this.network);
       if (checkpoint) this.position = checkpoint.position;
       const { epoch, step } = this.position;
-      this.emit({ type: 'resumed', time: new Date().toISOString(), epoch, step });
+      this.emit({ type: 'resumed', time: new Date().toISOString(), epoch, step, ...resuming });
       if (checkpoint && damage.length > 0) {
         this.warn(message('checkpointFallback', { reason: damage.join(' '), epoch, step }));
       } else if (damage.length > 0) {

@@ -107,6 +107,10 @@ export class PersonDisplay implements Display {
       }
       case 'resumed':
         this.line(t(message('resumedLine', { epoch: event.epoch, step: event.step })));
+        if (event.engine !== undefined) {
+          const reasons = (event.engineReasons ?? []).map(t).join(' ');
+          this.line(t(message('resumedOn', { engine: event.engine, device: event.device ?? '–', reasons })));
+        }
         break;
       case 'step':
         if (this.status.visible && this.started) this.status.show(this.stepBar(event, this.started));

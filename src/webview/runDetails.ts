@@ -2,7 +2,7 @@
  * The Run tab: what a run ran on and why, what it was made of, and every setting as it was used, those that the course
  * notes leave open marked as such.
  */
-import type { History } from '../history';
+import type { EnginePart, History } from '../history';
 import { Message, MessageId, message } from '../messages';
 import type { StartedEvent } from '../protocol';
 import { Child, h } from './dom';
@@ -12,23 +12,28 @@ import { settingRows } from './settings';
 export class RunDetails {
   readonly element = h('div', { class: 'tab-content' });
   private shown: StartedEvent | undefined | null = null;
+  private part: EnginePart | undefined;
 
   constructor(
     private readonly run: string,
     private readonly language: Language,
   ) {}
 
-  update({ started }: History): void {
-    if (started === this.shown) return;
+  update({ started, engines }: History): void {
+    const part = engines.at(-1);
+    if (started === this.shown && part === this.part) return;
     this.shown = started;
+    this.part = part;
     if (!started) {
       this.element.replaceChildren(h('p', { class: 'empty' }, this.t('runLater')));
       return;
     }
-    this.element.replaceChildren(h('div', { class: 'run-details' }, this.facts(started), this.settings(started)));
+    this.element.replaceChildren(
+      h('div', { class: 'run-details' }, this.facts(started, engines), this.settings(started)),
+    );
   }
 
-  private facts(started: StartedEvent): HTMLElement {
+  private facts(started: StartedEvent, engines: readonly EnginePart[]): HTMLElement {
     const { language } = this;
     const { experiment, examples, data } = started;
     const fact = (id: MessageId, ...value: Child[]) => [h('dt', {}, this.t(id)), h('dd', {}, ...value)];
@@ -48,10 +53,13 @@ export class RunDetails {
             ? lines(started.startedFrom.map((sentence) => language.text(sentence)))
             : this.t('runFromScratch'),
         ),
-        ...fact('runEngine', h('code', {}, started.engine)),
-        ...fact('runEngineWhy', lines(started.engineReasons.map((reason: Message) => language.text(reason)))),
-        ...fact('runDevice', started.device),
-        ...fact('runVersions', lines(Object.entries(started.versions).map(([name, version]) => `${name} ${version}`))),
+        ...engines.flatMap((use, index) => [
+          ...fact('runEngine', h('code', {}, use.engine)),
+          ...(index > 0 ? fact('runEngineFrom', this.position(use)) : []),
+          ...fact('runEngineWhy', lines(use.engineReasons.map((reason: Message) => language.text(reason)))),
+          ...fact('runDevice', use.device),
+          ...fact('runVersions', lines(Object.entries(use.versions).map(([name, version]) => `${name} ${version}`))),
+        ]),
         ...fact('runParameters', language.count(started.parameterCount)),
         ...(data ? fact('columnData', `${data.title} (${data.source})`) : []),
         ...(data?.note ? fact('dataNoteHeading', language.text(data.note)) : []),
@@ -82,6 +90,13 @@ export class RunDetails {
         ...fact('runSeed', String(experiment.seed)),
         ...fact('runPreset', h('code', {}, experiment.preset)),
       ),
+    );
+  }
+
+  private position({ epoch, step }: EnginePart): string {
+    const { language } = this;
+    return language.text(
+      message('runEngineFromPosition', { epoch: language.count(epoch), step: language.count(step) }),
     );
   }
 
