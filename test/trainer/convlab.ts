@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import type { RunEvent } from '../../src/protocol';
-import { readEvents } from '../../src/runs';
+import { readEvents, readHistory } from '../../src/runs';
 
 export interface Result {
   readonly status: number | null;
@@ -13,6 +13,13 @@ export interface Result {
   /** The events of --json. */
   readonly events: RunEvent[];
 }
+
+/**
+ * How far the losses of a run may be from those of another engine's over ten or twenty steps, relative to them.
+ * Sums of float32 taken in another order differ by 1e-6 or so at each step, and Adam's first steps, whose size does not
+ * depend on the gradient's, carry the sign of the smallest gradients into the weights.
+ */
+export const otherEngineTolerance = 1e-3;
 
 /** Small and real: 640 training pictures, 10 steps an epoch. */
 export const small = ['lenet5-mnist', '--limit', '640', '--epochs', '2', '--threads', '1'];
@@ -102,4 +109,15 @@ export function curve(run: string): unknown[] {
     }
   }
   return points.map((p) => p.figures);
+}
+
+/** The greatest difference of two runs' losses, step by step and epoch by epoch, relative to the second's. */
+export function greatestDifference(run: string, other: string): number {
+  const losses = (folder: string) => {
+    const { steps, epochs } = readHistory(folder);
+    return [...steps.map(({ loss }) => loss), ...epochs.flatMap((e) => [e.trainLoss, e.validationLoss])];
+  };
+  const [a, b] = [losses(run), losses(other)];
+  if (a.length !== b.length || a.length === 0) throw new Error(`${a.length} losses and ${b.length}`);
+  return Math.max(...a.map((loss, i) => Math.abs(loss - b[i]!) / b[i]!));
 }

@@ -5,9 +5,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { summarize } from '../../src/runs';
+import type { RunEvent } from '../../src/protocol';
+import { readHistory, summarize } from '../../src/runs';
 import { readRecord } from '../../src/trainer/engines/tfjs/installation';
-import { convlab, curve, onlyRun, small, temporaryFolder } from './convlab';
+import { convlab, curve, greatestDifference, onlyRun, otherEngineTolerance, small, temporaryFolder } from './convlab';
 
 const setup = process.env['CONVLAB_TENSORFLOW'];
 
@@ -59,5 +60,45 @@ describe('a run on native TensorFlow', () => {
     fs.rmSync(run, { recursive: true });
     expect((await train(small)).status).toBe(0);
     expect(figures).toEqual(curve(onlyRun(runs)));
+  });
+
+  it('goes on with onnx where that is asked for, and back, as one engine would', async () => {
+    const stopAt = (at: number) => {
+      let sent = false;
+      return (event: RunEvent, kill: (signal: NodeJS.Signals) => void) => {
+        if (event.type !== 'step' || event.step < at || sent) return;
+        sent = true;
+        kill('SIGTERM');
+      };
+    };
+    // Three epochs, so that the signals arrive before the end.
+    const longer = [...small, '--epochs', '3'];
+    await train(longer, stopAt(2));
+    const run = onlyRun(runs);
+    const onnx = [
+      'train',
+      '--resume',
+      path.basename(run),
+      '--runs',
+      runs,
+      '--engine',
+      'onnx',
+      '--threads',
+      '1',
+      '--json',
+    ];
+    const there = await convlab(onnx, stopAt(5));
+    expect(there.events[0]).toMatchObject({
+      type: 'resumed',
+      engine: 'onnx',
+      engineReasons: [{ id: 'engineChosenAsked' }],
+    });
+    if (there.status === 130) expect((await train(['--resume', path.basename(run), '--threads', '1'])).status).toBe(0);
+    expect(readHistory(run).engines.map(({ engine }) => engine)).toEqual(
+      there.status === 130 ? ['tensorflow', 'onnx', 'tensorflow'] : ['tensorflow', 'onnx'],
+    );
+    const whole = path.join(runs, 'whole');
+    expect((await convlab(['train', ...longer, '--engine', 'onnx', '--runs', whole])).status).toBe(0);
+    expect(greatestDifference(run, onlyRun(whole))).toBeLessThan(otherEngineTolerance);
   });
 });

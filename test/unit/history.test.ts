@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { History, thin } from '../../src/history';
-import type { EpochEvent, StepEvent } from '../../src/protocol';
+import type { EngineName, EngineUse, EpochEvent, StepEvent } from '../../src/protocol';
 
 const step = (epoch: number, step: number, loss = 1): StepEvent => ({
   type: 'step',
@@ -35,6 +35,25 @@ describe('History', () => {
       [2, 0],
     ]);
     expect(history.epochs.map((e) => e.epoch)).toEqual([1]);
+  });
+
+  it('knows what computed which part of a run', () => {
+    const history = new History();
+    const use = (engine: EngineName, device = 'A processor') => ({ engine, engineReasons: [], device, versions: {} });
+    const goOn = (epoch: number, step: number, with_: Partial<EngineUse>) => {
+      history.apply({ type: 'resumed', time: '', epoch, step, ...with_ });
+      return history.engines.map((part) => [part.engine, part.device, part.epoch, part.step]);
+    };
+    expect(goOn(1, 0, use('onnx'))).toEqual([['onnx', 'A processor', 1, 0]]);
+    // A run of an earlier version does not say.
+    expect(goOn(1, 2, {})).toEqual([['onnx', 'A processor', 1, 0]]);
+    expect(goOn(1, 3, use('onnx'))).toEqual([['onnx', 'A processor', 1, 0]]);
+    const first = ['onnx', 'A processor', 1, 0];
+    expect(goOn(2, 0, use('tensorflow', 'A GPU'))).toEqual([first, ['tensorflow', 'A GPU', 2, 0]]);
+    // It did not come to a checkpoint, so nothing of it is left.
+    expect(goOn(2, 0, use('onnx', 'Another'))).toEqual([first, ['onnx', 'Another', 2, 0]]);
+    expect(goOn(1, 9, use('onnx'))).toEqual([first]);
+    expect(goOn(1, 0, use('tensorflow'))).toEqual([['tensorflow', 'A processor', 1, 0]]);
   });
 
   it('knows its state with and without a living trainer', () => {

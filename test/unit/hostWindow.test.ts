@@ -10,7 +10,7 @@ import { loadExperiments } from '../../src/experimentFiles';
 import { LiveRuns } from '../../src/host/liveRuns';
 import { bundleOf } from '../../src/messages';
 import { Log } from '../../src/host/log';
-import type { EstimateRequest, PanelSnapshot, ToComparison, ToPanel } from '../../src/protocol';
+import type { EstimateRequest, PanelSnapshot, ToComparison, ToPanel, TrainRequest } from '../../src/protocol';
 import { lockHolder, runsFolderOf } from '../../src/runs';
 import { env, fake, FakePanel, l10n, reset, TreeItem, Uri } from './vscodeFake';
 
@@ -524,6 +524,44 @@ describe('panels', () => {
     panel.say({ type: 'resume' });
     await until(() => states(panel).at(-1) === 'finished');
     expect(runFolders()).toHaveLength(1);
+  });
+
+  test('resumed, it keeps its engine, and takes another where the user chooses one', async () => {
+    const asked = () => {
+      const { engine, keepEngine } = JSON.parse(
+        fs.readFileSync(path.join(extension, 'dist/train.json'), 'utf8'),
+      ) as TrainRequest;
+      return { engine, keepEngine };
+    };
+    open();
+    const panel = await trainingUntilSteps();
+    panel.say({ type: 'stop' });
+    await until(() => states(panel).at(-1) === 'stopped');
+    fake.settings['convlab.engine'] = 'webgpu';
+    panel.say({ type: 'resume' });
+    await vi.waitFor(() => expect(asked()).toEqual({ engine: 'webgpu', keepEngine: true }), { timeout: 10_000 });
+    await until(() => states(panel).at(-1) === 'running');
+    panel.say({ type: 'stop' });
+    await until(() => states(panel).at(-1) === 'stopped');
+
+    const picks: { label: string; description?: string }[][] = [];
+    const choose = async (engine?: string) => {
+      fake.pick = (items) => (picks.push([...items]), items.find(({ label }) => label === engine)?.label);
+      const [group] = await draw();
+      await run('convlab.resumeWith', group!.children[0]!.children[0]!.node);
+    };
+    await choose();
+    expect(states(panel).at(-1)).toBe('stopped');
+    expect(picks[0]!.map(({ label, description }) => [label, description])).toEqual([
+      ['auto', undefined],
+      ['tensorflow', undefined],
+      ['webgpu', undefined],
+      ['onnx', 'computed the run so far'],
+    ]);
+    vi.stubEnv('FAKE_TRAINER', 'finish');
+    await choose('tensorflow');
+    await until(() => states(panel).at(-1) === 'finished');
+    expect(asked()).toEqual({ engine: 'tensorflow', keepEngine: false });
   });
 
   test('a run that another process trains is followed, and not stopped from here', async () => {
