@@ -145,15 +145,16 @@ class TfjsModel implements Model {
         state.buffers = buffers.map((tensor) => tf.keep(tensor));
         const norms = this.update(state, gradients, learningRate);
         const dead = reluMaxima.map((maxima) => tf.mean(tf.cast(tf.lessEqual(maxima, 0), 'float32')));
-        // One tensor, so that a step waits for the device once.
         return { logits, figures: tf.stack([...norms, ...dead]) };
       });
       try {
-        const summary = summarize(await logits.data<'float32'>(), batch, this.network.outputs, this.options.loss);
+        // Both at once, so that a step waits for the device once.
+        const [values, measured] = await Promise.all([logits.data<'float32'>(), figures.data<'float32'>()]);
+        const summary = summarize(values, batch, this.network.outputs, this.options.loss);
         return {
           loss: summary.lossSum / batch.size,
           correct: summary.correct,
-          diagnostics: this.diagnostics(await figures.data<'float32'>(), summary.std),
+          diagnostics: this.diagnostics(measured, summary.std),
         };
       } finally {
         tf.dispose([logits, figures]);
@@ -299,13 +300,13 @@ class TfjsModel implements Model {
     const { tf } = this;
     const { beta1, beta2, eps, epsilonHat } = this.options.optimizer;
     state.step++;
-    const stepSize = tf.scalar(learningRate / (1 - beta1 ** state.step));
-    const rootCorrection = 1 / Math.sqrt(1 - beta2 ** state.step);
-    const rootScale = tf.scalar(rootCorrection);
+    // lr / (1 - β1ᵗ) · m / (√(v / (1 - β2ᵗ)) + ε), with the correction of √v moved to the scalars.
+    const rootCorrection = Math.sqrt(1 - beta2 ** state.step);
+    const stepSize = tf.scalar((learningRate * rootCorrection) / (1 - beta1 ** state.step));
+    const epsilon = tf.scalar(epsilonHat ? eps : eps * rootCorrection);
     const [keep1, take1] = [tf.scalar(beta1), tf.scalar(1 - beta1)];
     const [keep2, take2] = [tf.scalar(beta2), tf.scalar(1 - beta2)];
-    const epsilon = tf.scalar(epsilonHat ? eps * rootCorrection : eps);
-    const squaredNorm = (tensor: Tensor) => tf.tidy(() => tf.sum(tf.square(tensor)));
+    const squaredNorm = (tensor: Tensor) => tf.tidy(() => this.total(tf.square(tensor)));
     const moment = (before: Tensor, keep: Tensor, now: () => Tensor, take: Tensor) => {
       const after = tf.tidy(() => tf.add(tf.mul(before, keep), tf.mul(now(), take)));
       before.dispose();
@@ -316,11 +317,13 @@ class TfjsModel implements Model {
       const k = this.trained[i]!;
       const parameter = state.parameters[k]!;
       const mean = (state.firstMoment[k] = moment(state.firstMoment[k]!, keep1, () => gradient, take1));
-      const square = (state.secondMoment[k] = moment(state.secondMoment[k]!, keep2, () => tf.square(gradient), take2));
-      const gradientNorm = squaredNorm(gradient);
+      const squares = tf.square(gradient);
       gradient.dispose();
+      const square = (state.secondMoment[k] = moment(state.secondMoment[k]!, keep2, () => squares, take2));
+      const gradientNorm = this.total(squares);
+      squares.dispose();
       const change = tf.tidy(() => {
-        const root = tf.tidy(() => tf.add(tf.mul(tf.sqrt(square), rootScale), epsilon));
+        const root = tf.tidy(() => tf.add(tf.sqrt(square), epsilon));
         return tf.div(tf.mul(mean, stepSize), root);
       });
       const norms = [gradientNorm, squaredNorm(change), squaredNorm(parameter)];
@@ -328,6 +331,16 @@ class TfjsModel implements Model {
       tf.dispose([parameter, change]);
       return norms;
     });
+  }
+
+  /**
+   * Sum of all elements. Rows first where there are many: WebGPU's kernel sums a row with one workgroup, and a whole matrix
+   * as one row would leave the rest of the GPU idle.
+   */
+  private total(tensor: Tensor): Tensor {
+    const { tf } = this;
+    const rows = tensor.size > 2 ** 16 && tensor.rank > 1;
+    return tf.tidy(() => tf.sum(rows ? tf.sum(tensor, -1) : tensor));
   }
 
   private diagnostics(figures: Float32Array, logitStd: number): StepDiagnostics {
