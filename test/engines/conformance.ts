@@ -481,6 +481,27 @@ export function describeEngine(provider: EngineProvider, options: ConformanceOpt
         });
       });
 
+      // An odd number of rows and columns, and more elements than a library sums in one go.
+      const wide = networkOf('wide', [301, 1, 1], (net, x) => {
+        x = net.relu('relu', net.linear('fc1', net.flatten('flatten', x), 303));
+        return net.linear('fc2', x, 3);
+      });
+      needs('measures the norms of large matrices', kinds(wide), async () => {
+        const { parameters, buffers, batch } = setting(wide, 4, 'cross_entropy');
+        await withModel(wide, { batchSize: 4 }, { parameters, buffers }, async (model) => {
+          const { gradients } = await model.gradients(batch, at);
+          const step = await model.trainStep(batch, at, 1e-3);
+          const after = await model.save();
+          const { gradientNorm, updateRatio } = step.diagnostics;
+          const start = parameters.get('fc1.weight')!;
+          const moved = norm(after.parameters.get('fc1.weight')!.map((p, k) => p - start[k]!));
+          // Sums of 91 203 squares in float32, one after another at worst.
+          expectRelative(gradientNorm[0]!, norm(gradients.get('fc1.weight')!), 1e-4, 'gradient norm');
+          // Each update is 1e-3 of a parameter below 1, which rounds at 6e-8.
+          expectRelative(updateRatio[0]!, moved / norm(start), 1e-3, 'update');
+        });
+      });
+
       const binary = networkOf('binary', [1, 3, 4], (net, x) => {
         x = net.relu('relu', net.linear('fc1', net.flatten('flatten', x), 5));
         return net.linear('fc2', x, 1);

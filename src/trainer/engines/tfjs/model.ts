@@ -30,7 +30,45 @@ export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'ver
    * library that otherwise hands on wrong numbers.
    */
   readonly trouble?: (thrown?: unknown) => Promise<Error | undefined>;
+  /** Adam's arithmetic in fewer kernels than TensorFlow.js has operations for it. */
+  readonly adam?: (scalars: AdamScalars) => AdamArithmetic;
 }
+
+/** Of one update: the decay rates, and step size and ε after the bias correction of the moments. */
+export interface AdamScalars {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly stepSize: number;
+  readonly epsilon: number;
+}
+
+/** Adam on one parameter; the results are new tensors. */
+export interface AdamArithmetic {
+  /** The first moment, from itself before and the gradient. */
+  mean(before: Tensor, gradient: Tensor): Tensor;
+  /** The second moment, from itself before and the squares of the gradient. */
+  square(before: Tensor, squares: Tensor): Tensor;
+  /** What is subtracted from the parameter. */
+  change(mean: Tensor, square: Tensor): Tensor;
+}
+
+/** Adam's arithmetic in TensorFlow.js's own operations. To be called inside a tidy. */
+function adamByOperations(tf: Tf, { beta1, beta2, stepSize, epsilon }: AdamScalars): AdamArithmetic {
+  const [keep1, take1, keep2, take2] = [beta1, 1 - beta1, beta2, 1 - beta2].map((x) => tf.scalar(x)) as Scalars;
+  const [size, eps] = [tf.scalar(stepSize), tf.scalar(epsilon)];
+  const average = (before: Tensor, keep: Tensor, now: Tensor, take: Tensor) =>
+    tf.tidy(() => tf.add(tf.mul(before, keep), tf.mul(now, take)));
+  return {
+    mean: (before, gradient) => average(before, keep1, gradient, take1),
+    square: (before, squares) => average(before, keep2, squares, take2),
+    change: (mean, square) =>
+      tf.tidy(() => {
+        const root = tf.tidy(() => tf.add(tf.sqrt(square), eps));
+        return tf.div(tf.mul(mean, size), root);
+      }),
+  };
+}
+type Scalars = [Tensor, Tensor, Tensor, Tensor];
 
 /**
  * What a step holds at its largest, in sizes of the network's outputs (all nodes of one example) and of its parameters.
@@ -302,13 +340,14 @@ class TfjsModel implements Model {
     state.step++;
     // lr / (1 - β1ᵗ) · m / (√(v / (1 - β2ᵗ)) + ε), with the correction of √v moved to the scalars.
     const rootCorrection = Math.sqrt(1 - beta2 ** state.step);
-    const stepSize = tf.scalar((learningRate * rootCorrection) / (1 - beta1 ** state.step));
-    const epsilon = tf.scalar(epsilonHat ? eps : eps * rootCorrection);
-    const [keep1, take1] = [tf.scalar(beta1), tf.scalar(1 - beta1)];
-    const [keep2, take2] = [tf.scalar(beta2), tf.scalar(1 - beta2)];
+    const adam = (this.engine.adam ?? ((scalars) => adamByOperations(tf, scalars)))({
+      beta1,
+      beta2,
+      stepSize: (learningRate * rootCorrection) / (1 - beta1 ** state.step),
+      epsilon: epsilonHat ? eps : eps * rootCorrection,
+    });
     const squaredNorm = (tensor: Tensor) => tf.tidy(() => this.total(tf.square(tensor)));
-    const moment = (before: Tensor, keep: Tensor, now: () => Tensor, take: Tensor) => {
-      const after = tf.tidy(() => tf.add(tf.mul(before, keep), tf.mul(now(), take)));
+    const replaced = (before: Tensor, after: Tensor) => {
       before.dispose();
       return tf.keep(after);
     };
@@ -316,16 +355,14 @@ class TfjsModel implements Model {
     return gradients.flatMap((gradient, i) => {
       const k = this.trained[i]!;
       const parameter = state.parameters[k]!;
-      const mean = (state.firstMoment[k] = moment(state.firstMoment[k]!, keep1, () => gradient, take1));
+      const [firstMoment, secondMoment] = [state.firstMoment[k]!, state.secondMoment[k]!];
+      const mean = (state.firstMoment[k] = replaced(firstMoment, adam.mean(firstMoment, gradient)));
       const squares = tf.square(gradient);
       gradient.dispose();
-      const square = (state.secondMoment[k] = moment(state.secondMoment[k]!, keep2, () => squares, take2));
+      const square = (state.secondMoment[k] = replaced(secondMoment, adam.square(secondMoment, squares)));
       const gradientNorm = this.total(squares);
       squares.dispose();
-      const change = tf.tidy(() => {
-        const root = tf.tidy(() => tf.add(tf.sqrt(square), epsilon));
-        return tf.div(tf.mul(mean, stepSize), root);
-      });
+      const change = adam.change(mean, square);
       const norms = [gradientNorm, squaredNorm(change), squaredNorm(parameter)];
       state.parameters[k] = tf.keep(tf.sub(parameter, change));
       tf.dispose([parameter, change]);

@@ -138,6 +138,7 @@ async function engineOn(tf: Library, gpu: GPU, device: GPUDevice, adapter: Adapt
     memory: await usableMemory(adapter),
     largestTensor: Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
     trouble: troubles,
+    adam: tf.adamByKernels,
   });
   return {
     ...engine,
