@@ -248,6 +248,18 @@ describe('decoding', () => {
     expect(difference(picture.data, expected)).toBe(0);
   });
 
+  it.each(['jpeg', 'png'] as const)('EXIF orientation is applied to a %s that is shrunk on the way', async (format) => {
+    const [width, height] = [160, 96];
+    const upright = await drawn(9, width, height).toFormat(format).toBuffer();
+    const turned = await sharp(upright).withMetadata({ orientation: 6 }).toFormat(format, { quality: 100 }).toBuffer();
+    const picture = await decode(turned, (w, h) => (w === height && h === width ? 4 : 1));
+    expect([picture.width, picture.height]).toEqual([24, 40]);
+    expect([picture.sourceWidth, picture.sourceHeight]).toEqual([96, 160]);
+    const expected = sharp(await sharp(upright).rotate(90).png().toBuffer()).resize(24, 40, { kernel: 'linear' });
+    // Recompressed once, and averaged by the JPEG decoder instead of the resampler.
+    expect(difference(picture.data, await expected.raw().toBuffer())).toBeLessThan(3);
+  });
+
   it.each(['gif', 'webp'] as const)('an animated %s gives its first frame', async (format) => {
     const frames = Buffer.concat([await plain(9), await plain(10)]);
     const animation = sharp(frames, { raw: { width: 48, height: 80, channels: 3, pageHeight: 40 } });
@@ -294,6 +306,28 @@ it('reads Unicode and very long names', async () => {
   await readAll(dataset, 'train');
 });
 
+it.skipIf(process.platform !== 'linux')('counts a name that is no Unicode', async () => {
+  await fill(folder, { cat: 4, dog: 4 });
+  const name = Buffer.concat([Buffer.from(`${folder}/cat/caf`), Buffer.from([0xe9]), Buffer.from('.jpg')]);
+  fs.writeFileSync(name, await jpeg(1));
+  const dataset = await open();
+  expect(dataset.warnings.map(english)).toEqual([expect.stringMatching(/^1 of 9 files .* cannot be read.*cat\/caf/)]);
+  expect(allNames(dataset)).toHaveLength(8);
+});
+
+it.skipIf(process.platform === 'win32' || process.getuid?.() === 0)(
+  'counts a folder that may not be read',
+  async () => {
+    await fill(folder, { cat: 4, dog: 4, 'dog/private': 2 });
+    fs.chmodSync(path.join(folder, 'dog/private'), 0);
+    const dataset = await open();
+    fs.chmodSync(path.join(folder, 'dog/private'), 0o700);
+    expect(dataset.warnings.map(english)).toEqual([
+      expect.stringMatching(/^1 of 9 files .* cannot be read.*dog\/private/),
+    ]);
+  },
+);
+
 it('passes over what systems leave beside pictures', async () => {
   await fill(folder, { cat: 4, dog: 4 });
   for (const name of ['cat/.DS_Store', 'cat/Thumbs.db', 'dog/desktop.ini']) put(folder, name, 'x');
@@ -336,6 +370,19 @@ describe('a run that goes on', () => {
     expect((await open({ stored: first.split, dataFolder: undefined })).split).toEqual(first.split);
   });
 
+  it('stays with its own pictures when another folder is chosen, and follows them when they move', async () => {
+    await fill(folder, { cat: 4, dog: 4 });
+    const first = await open();
+    const other = temporaryFolder();
+    await fill(other, { 'other/cat': 6, 'other/dog': 6 }, 3);
+    expect((await open({ stored: first.split, dataFolder: other })).split).toEqual(first.split);
+    const moved = path.join(temporaryFolder(), 'moved');
+    fs.renameSync(folder, moved);
+    const dataset = await open({ stored: first.split, dataFolder: moved });
+    expect(dataset.split).toEqual({ ...first.split, root: fs.realpathSync(moved) });
+    expect((await readAll(dataset, 'train')).images).toEqual((await readAll(first, 'train')).images);
+  });
+
   it('says so where a picture is missing or another one', async () => {
     await fill(folder, { cat: 4, dog: 4 });
     const { split } = await open();
@@ -356,6 +403,13 @@ it('names the folder, or the picture, that goes away during a run', async () => 
   await expect(readAll(dataset, 'train')).rejects.toThrow(`The picture ${gone} can no longer be read (ENOENT).`);
   fs.rmSync(folder, { recursive: true });
   await expect(readAll(dataset, 'train')).rejects.toThrow(/The folder of pictures .* is no longer there/);
+});
+
+it('names the folder that goes away while its pictures are looked at', async () => {
+  await fill(folder, { cat: 40, dog: 40 });
+  // Told after each part of each class.
+  const progress = () => fs.rmSync(folder, { recursive: true, force: true });
+  await expect(open({ progress })).rejects.toThrow(/The folder of pictures .* is no longer there/);
 });
 
 it('stops in the middle of the check where asked to', async () => {

@@ -78,7 +78,7 @@ export async function indexFolder(
     const before = candidates.length;
     for (const entry of walk(classFolder)) {
       const name = path.relative(root, entry.file).split(path.sep).join('/');
-      const found = entry.link ? 'link' : look(entry.file, buffer);
+      const found = entry.flaw ?? look(entry.file, buffer);
       if (typeof found === 'string') leftOut.push({ name, flaw: found });
       else candidates.push({ name, label, bytes: found.bytes, ...(part ? { part } : {}) });
       if (++seen % 256 === 0) await pause();
@@ -116,27 +116,28 @@ function look(file: string, buffer: Buffer): { bytes: number } | Flaw {
   }
 }
 
-/** Files and links below a folder. */
-function* walk(folder: string): Generator<{ file: string; link: boolean }> {
-  for (const entry of entriesOf(folder)) {
+/** Files below a folder; links and folders that may not be read with what is wrong with them. */
+function* walk(folder: string): Generator<{ file: string; flaw?: Flaw }> {
+  const entries = entriesOf(folder);
+  if (!entries) yield { file: folder, flaw: 'unreadable' };
+  for (const entry of entries ?? []) {
     const file = path.join(folder, entry.name);
     if (entry.isDirectory()) yield* walk(file);
-    else if (entry.isSymbolicLink()) yield { file, link: true };
-    else if (entry.isFile()) yield { file, link: false };
+    else if (entry.isSymbolicLink()) yield { file, flaw: 'link' };
+    else if (entry.isFile()) yield { file };
   }
 }
 
-function entriesOf(folder: string): fs.Dirent[] {
+function entriesOf(folder: string): fs.Dirent[] | undefined {
   try {
     return fs.readdirSync(folder, { withFileTypes: true }).filter((entry) => !bystander.test(entry.name));
   } catch {
-    // A folder that may not be read has no pictures to offer; where that leaves a class empty, it is said.
-    return [];
+    return undefined;
   }
 }
 
 const subfolders = (folder: string): string[] =>
-  entriesOf(folder)
+  (entriesOf(folder) ?? [])
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name)
     .sort();

@@ -137,9 +137,8 @@ class PictureDataset implements Dataset {
       if (!(error instanceof PictureLost)) throw error;
       const lost = items.findIndex(({ entry }) => entry === error.entry);
       const file = path.join(this.split.root, examples[indices[lost]!]!.name);
-      const text = fs.existsSync(this.split.root)
-        ? message('pictureLost', { file, reason: error.reason })
-        : message('picturesFolderGone', { folder: this.split.root });
+      if (!fs.existsSync(this.split.root)) throw folderGone(this.split.root);
+      const text = message('pictureLost', { file, reason: error.reason });
       throw new UserError(text, message('pictureLostAdvice'), { cause: error });
     }
   }
@@ -148,6 +147,9 @@ class PictureDataset implements Dataset {
     return this.loader.close();
   }
 }
+
+const folderGone = (folder: string): UserError =>
+  new UserError(message('picturesFolderGone', { folder }), message('pictureLostAdvice'));
 
 /**
  * Takes from each allotment, in its order, as many pictures as are wanted and can be decoded. What was decoded for that
@@ -171,6 +173,8 @@ async function choose(
       const tried = order.slice(next, next + Math.min(checkChunk, wanted - good.length));
       next += tried.length;
       const found = unchecked || held ? [] : await loader.check(tried.map(({ name }) => entries.get(name)!));
+      // A drive that was pulled out is no folder of bad pictures.
+      if (found.includes('unreadable') && !fs.existsSync(root)) throw folderGone(root);
       tried.forEach(({ name, label, bytes }, i) => {
         const flaw = found[i];
         if (flaw) leftOut.push({ name, flaw });
@@ -221,6 +225,7 @@ export async function checkPictures(
     for (let next = 0; next < candidates.length; next += checkChunk) {
       const tried = candidates.slice(next, next + checkChunk);
       const found = await loader.check(tried.map((_, i) => next + i));
+      if (found.includes('unreadable') && !fs.existsSync(root)) throw folderGone(root);
       tried.forEach(({ name }, i) => found[i] && leftOut.push({ name, flaw: found[i] }));
       progress(message('checkingPictures', { done: next + tried.length, total: candidates.length }));
       await pause();
