@@ -23,7 +23,7 @@ import { readHistory, RunFolder } from '../runs';
 import { checkDiskSpace, readNewest, writeBest, writeLast } from './checkpoint';
 import { evaluationBatches, trainingBatches } from './data/batches';
 import type { Dataset, Part } from './data/dataset';
-import { openDataset } from './data/open';
+import { openDataset, OpenOptions } from './data/open';
 import { readSplit, writeSplit } from './data/split';
 import { ChosenEngine, EngineChoice, openEngine } from './engines/choose';
 import type { Engine, Model, ModelState, StepDiagnostics } from './engines/engine';
@@ -31,7 +31,7 @@ import { predictedClass } from './engines/step';
 import { Finding, findStart, initialState } from './weights/start';
 
 /** What the loop needs from the process it runs in. */
-export interface Surroundings extends EngineChoice {
+export interface Surroundings extends EngineChoice, Pick<OpenOptions, 'cacheBytes'> {
   /** ConvLab's own version, recorded with the run. */
   readonly version: string;
   /** Called after the events are on disk. */
@@ -142,6 +142,7 @@ export async function run(
     dataset = await openDataset(experiment, {
       ...request,
       stored,
+      cacheBytes: surroundings.cacheBytes,
       progress: surroundings.progress,
       pause: () => pauseBefore(surroundings),
     });

@@ -4,9 +4,12 @@ import * as http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import * as path from 'node:path';
 import { expect, it } from 'vitest';
-import type { DatasetReport } from '../../src/protocol';
-import { fill, put } from '../unit/drawnPictures';
-import { convlab, temporaryFolder } from './convlab';
+import { parseExperiment, resolveExperiment } from '../../src/experiment';
+import { english } from '../../src/messages';
+import type { DatasetReport, RunEvent } from '../../src/protocol';
+import { startTrainer } from '../../src/trainerClient';
+import { drawn, fill, put } from '../unit/drawnPictures';
+import { convlab, onlyRun, temporaryFolder } from './convlab';
 
 it('looks at every file of a folder, and counts those that cannot be used', async () => {
   const folder = temporaryFolder();
@@ -31,6 +34,55 @@ it('looks at every file of a folder, and counts those that cannot be used', asyn
     { name: 'cat', count: 5 },
     { name: 'dog', count: 4 },
   ]);
+});
+
+it('trains on a messy folder without its bad files, and says which data it used', async () => {
+  const folder = temporaryFolder();
+  await fill(folder, { 'cat_dog/cat': 8, 'cat_dog/dog': 8 });
+  const whole = fs.readFileSync(path.join(folder, 'cat_dog/dog/0.jpg'));
+  put(folder, 'cat_dog/cat/short.jpg', whole.subarray(0, whole.length >> 1));
+  put(folder, 'cat_dog/cat/empty.jpg', '');
+  put(folder, 'cat_dog/dog/text.jpg', 'no picture');
+  put(folder, 'cat_dog/dog/猫 grey.jpg', await drawn(3).greyscale().jpeg().toBuffer());
+  put(folder, 'cat_dog/dog/turned.png', await drawn(4).withMetadata({ orientation: 6 }).png().toBuffer());
+  const experiment = resolveExperiment(
+    parseExperiment(
+      JSON.stringify({
+        id: 'pictures',
+        title: 'Pictures',
+        network: { name: 'lenet5' },
+        dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.25, test: 0.25 } },
+        input: { size: 32, channels: 3 },
+        augment: { horizontalFlip: 0.5, rotation: 10 },
+        optimizer: { learningRate: 1e-3 },
+        batchSize: 4,
+        epochs: 1,
+      }),
+      'pictures.json',
+    ),
+    'course',
+  );
+  const events: RunEvent[] = [];
+  const runs = temporaryFolder();
+  const trainer = startTrainer(
+    { experiment, engine: 'onnx', threads: 1, runsFolder: runs, searchFolders: [folder] },
+    { script: path.resolve('dist/trainer.js') },
+    { onEvents: (more) => events.push(...more) },
+  );
+  expect(await trainer.ended).toEqual({ kind: 'finished' });
+  const started = events.find((event) => event.type === 'started')!;
+  const { train, validation, test } = started.examples;
+  expect(train + validation + test).toBe(18);
+  expect(started.data).toMatchObject({ source: fs.realpathSync(path.join(folder, 'cat_dog')) });
+  const warnings = events.flatMap((event) => (event.type === 'warning' ? [english(event.message)] : []));
+  expect(warnings).toEqual([
+    '1 of 21 files were left out because they are empty, such as cat/empty.jpg.',
+    '1 of 21 files were left out because they are not pictures, such as dog/text.jpg.',
+    '1 of 21 files were left out because they are cut short, such as cat/short.jpg.',
+  ]);
+  const split = fs.readFileSync(path.join(onlyRun(runs), 'split.json'), 'utf8');
+  expect(split).toContain('dog/猫 grey.jpg');
+  expect(split).not.toMatch(/short|empty|text/);
 });
 
 it('stops fetching at Ctrl+C, with nothing left behind', async () => {

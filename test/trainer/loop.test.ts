@@ -2,13 +2,15 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { resolveExperiment } from '../../src/experiment';
+import { parseExperiment, resolveExperiment } from '../../src/experiment';
 import { findExperiment } from '../../src/experimentFiles';
 import { elements, Network } from '../../src/networks/network';
-import type { RunEvent } from '../../src/protocol';
+import { english } from '../../src/messages';
+import type { RunEvent, TrainRequest } from '../../src/protocol';
 import { summarize } from '../../src/runs';
 import type { Engine, EngineProvider, Model, ModelState } from '../../src/trainer/engines/engine';
 import { run } from '../../src/trainer/run';
+import { fill } from '../unit/drawnPictures';
 import { onlyRun, temporaryFolder } from './convlab';
 
 let runs: string;
@@ -57,7 +59,11 @@ function scripted(losses: readonly number[], gradientNorm = 1): EngineProvider {
 
 async function train(
   provider: EngineProvider,
-  { resume, stopAt }: { resume?: string; stopAt?: number } = {},
+  {
+    stopAt,
+    onEvent,
+    ...request
+  }: Partial<TrainRequest> & { stopAt?: number; onEvent?: (event: RunEvent) => void } = {},
 ): Promise<{ outcome: string; events: RunEvent[] }> {
   const events: RunEvent[] = [];
   const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', {
@@ -65,12 +71,17 @@ async function train(
     epochs: 2,
   });
   const outcome = await run(
-    { experiment, engine: 'auto', runsFolder: runs, resume },
+    { experiment, engine: 'auto', runsFolder: runs, ...request },
     {
       version: '0',
       providers: [provider],
       checkEngine: async () => undefined,
-      emit: (more) => events.push(...more),
+      // Pictures are read from their folder each time.
+      cacheBytes: 0,
+      emit: (more) => {
+        events.push(...more);
+        if (onEvent) more.forEach(onEvent);
+      },
       progress: () => undefined,
       runFolder: () => undefined,
       stopRequested: () => (events.filter((e) => e.type === 'step').length === stopAt ? 'user' : undefined),
@@ -137,4 +148,42 @@ it('a defect of an engine is a failed run with a sentence, not a crash', async (
     type: 'failed',
     message: { id: 'unexpectedError', args: { reason: 'kernel missing' } },
   });
+});
+
+it('a folder of pictures that goes away fails the run with a checkpoint, from which it goes on when it is back', async () => {
+  const folder = temporaryFolder();
+  await fill(folder, { cat: 8, dog: 8 });
+  const experiment = resolveExperiment(
+    parseExperiment(
+      JSON.stringify({
+        id: 'pictures',
+        title: 'Pictures',
+        network: { name: 'lenet5' },
+        dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.25, test: 0.25 } },
+        input: { size: 32, channels: 3 },
+        optimizer: { learningRate: 1e-3 },
+        batchSize: 4,
+        epochs: 2,
+      }),
+      'pictures.json',
+    ),
+    'course',
+  );
+  const request = { experiment, dataFolder: folder };
+  const away = `${folder}-away`;
+  const goAway = (event: RunEvent) => event.type === 'epoch' && fs.renameSync(folder, away);
+  const first = await train(scripted([1]), { ...request, onEvent: goAway });
+  expect(first.outcome).toBe('failed');
+  const failure = first.events.at(-1)!;
+  expect(failure.type === 'failed' && english(failure.message)).toBe(
+    `The folder of pictures ${fs.realpathSync(away).replace(/-away$/, '')} is no longer there.`,
+  );
+  expect(failure.type === 'failed' && english(failure.advice!)).toBe(
+    'What was trained is kept: put it back and resume the run.',
+  );
+  fs.renameSync(away, folder);
+  const second = await train(scripted([1]), { ...request, resume: onlyRun(runs) });
+  expect(second.events[0]).toMatchObject({ type: 'resumed', epoch: 2 });
+  expect(second.outcome).toBe('finished');
+  fs.rmSync(folder, { recursive: true });
 });
