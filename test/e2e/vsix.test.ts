@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { fill } from '../unit/drawnPictures';
 import { CodeServer, installed, startCodeServer } from './server';
 
 let server: CodeServer;
@@ -64,7 +65,7 @@ test('the package holds nothing else: no sources, maps, tests, or native code of
 
 test('no bundle names a path of the machine that built it, or a source map', () => {
   const bundles = files.filter((name) => /^dist\/[^/]+\.(js|css)$/.test(name));
-  expect(bundles).toHaveLength(9);
+  expect(bundles).toHaveLength(11);
   for (const name of bundles) {
     const text = fs.readFileSync(path.join(folder, name), 'utf8');
     expect(text).not.toContain('sourceMappingURL=');
@@ -89,4 +90,15 @@ test('the packed trainer trains on the packed MNIST with the packed ONNX Runtime
   expect(events.find(({ type }) => type === 'started')!.engine).toBe('onnx');
   // 40 steps leave chance, 0.1, far behind.
   expect(events.at(-1)!.testAccuracy).toBeGreaterThan(0.4);
+});
+
+test('the packed trainer decodes pictures with the packed sharp', async () => {
+  const pictures = server.folder('pictures');
+  await fill(pictures, { cat: 3, dog: 3 });
+  const output = execFileSync(
+    installed().node,
+    [path.join(folder, 'dist/cli.js'), 'data', 'cat-dog', '--data', pictures, '--json'],
+    { encoding: 'utf8', cwd: server.folder('elsewhere') },
+  );
+  expect(JSON.parse(output)).toMatchObject({ verified: true, leftOut: { count: 0 } });
 });
