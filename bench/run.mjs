@@ -11,12 +11,13 @@ if (name === undefined || !/^[\w-]+$/.test(name) || !existsSync(`bench/${name}.t
 }
 const outfile = `dist/bench/${name}.js`;
 await esbuild.build({
-  entryPoints: [`bench/${name}.ts`],
-  outfile,
+  // The worker of the data pipeline is looked for beside the program that uses it.
+  entryPoints: { [name]: `bench/${name}.ts`, pictures: 'src/trainer/data/worker.ts' },
+  outdir: 'dist/bench',
   bundle: true,
   platform: 'node',
   target: 'node20',
-  external: ['onnxruntime-node', '@tensorflow/*', 'webgpu'],
+  external: ['onnxruntime-node', 'sharp', '@tensorflow/*', 'webgpu'],
   logLevel: 'warning',
 });
 process.exit(spawnSync(process.execPath, [outfile, ...rest], { stdio: 'inherit' }).status ?? 1);
