@@ -34,6 +34,7 @@ const bundles = {
   // An `import` of a style sheet in a page makes its own .css beside it.
   'panel.js': { ...page, entryPoints: ['src/webview/panel.ts'] },
   'comparison.js': { ...page, entryPoints: ['src/webview/comparison.ts'] },
+  'examples.js': { ...page, entryPoints: ['src/webview/examples.ts'] },
 };
 
 /**

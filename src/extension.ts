@@ -6,8 +6,10 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { Commands } from './host/commands';
 import { ComparisonPanel, comparisonType } from './host/comparisonPanel';
+import { Datasets } from './host/datasets';
 import { EngineTree } from './host/engineTree';
 import { Estimator } from './host/estimator';
+import { ExamplesPanel } from './host/examples';
 import { Experiments, ExperimentTree } from './host/experimentTree';
 import { LiveRuns } from './host/liveRuns';
 import { loadTranslations, t } from './host/localize';
@@ -36,7 +38,9 @@ export function activate(context: vscode.ExtensionContext): void {
   live = new LiveRuns(trainer, globalStorageUri, log);
   const experiments = new Experiments(path.join(context.extensionPath, 'experiments'));
   const runs = new RunList(globalStorageUri, live);
-  const panels = new Panels(context.extensionUri, live, log, () => runs.folders);
+  const panels = new Panels(context.extensionUri, live, log, () => runs.folders, trainer);
+  const datasets = new Datasets(trainer, log);
+  const examples = new ExamplesPanel(context.extensionUri, trainer, log);
   const comparison = new ComparisonPanel(context.extensionUri, runs, log);
   const tree = new ExperimentTree(experiments, runs, log);
   const view = vscode.window.createTreeView('convlab.experiments', { treeDataProvider: tree, showCollapseAll: true });
@@ -44,7 +48,9 @@ export function activate(context: vscode.ExtensionContext): void {
   const sayWhereRunsGo = () => {
     view.message = workspaceFolders().length === 0 ? t(message('treeNoFolder')) : undefined;
   };
+  const datasetView = vscode.window.createTreeView('convlab.datasets', { treeDataProvider: datasets });
   sayWhereRunsGo();
+  datasets.visible(datasetView.visible);
   tree.visible(view.visible);
 
   const { commands } = (context.extension.packageJSON as { contributes: { commands: { command: string }[] } })
@@ -57,6 +63,10 @@ export function activate(context: vscode.ExtensionContext): void {
     comparison,
     tree,
     view,
+    datasets,
+    datasetView,
+    examples,
+    datasetView.onDidChangeVisibility(({ visible }) => datasets.visible(visible)),
     engines,
     vscode.window.createTreeView('convlab.engines', { treeDataProvider: engines }),
     view.onDidChangeVisibility(({ visible }) => tree.visible(visible)),
@@ -70,6 +80,8 @@ export function activate(context: vscode.ExtensionContext): void {
       panels,
       comparison,
       new Estimator(trainer, live, () => runs.folders, log),
+      datasets,
+      examples,
       log,
       path.join(context.extensionPath, 'dist', 'cli.js'),
     ),

@@ -308,6 +308,7 @@ export const texts = {
   tabEpochs: 'Epochs',
   tabConfusion: 'Confusion matrix',
   tabDiagnostics: 'Diagnostics',
+  tabExamples: 'Pictures',
   tabRun: 'This run',
   epochsCaption: 'Figures of every epoch; ★ marks the best validation accuracy',
   epochsLater: 'The first row appears when the first epoch has ended.',
@@ -338,6 +339,11 @@ export const texts = {
     'Standard deviation of the network’s outputs over a batch. Near 0, it answers every picture alike, whatever it sees.',
   layersFirstToLast: 'Layers from first to last',
   notApplicable: 'not applicable',
+  examplesOf: 'Examples: {title}',
+  examplesAsIs: 'As it is',
+  examplesAugmented:
+    'Training pictures as they are, and as augmentation makes them in each epoch, just as the network meets them.',
+  examplesPlain: 'Training pictures as the network meets them. This experiment does not augment them.',
   runLater: 'The details appear when training has begun.',
   runHeading: 'This run',
   runName: 'Run folder',
@@ -500,6 +506,7 @@ export const texts = {
   trainTitle: 'Train',
   pickNetwork: 'Which network?',
   pickDataset: 'On which dataset?',
+  pickAnyDataset: 'Which dataset?',
   pickExperiment: 'Which experiment?',
   pickPreset: 'How thoroughly?',
   experimentCount: 'Experiments: {count}',
@@ -557,6 +564,15 @@ export const texts = {
   treeNoFolder: 'No folder is open, so runs are kept in ConvLab’s own storage.',
   settingNotAbsolute: '“{value}” is a relative path and no folder is open',
   settingNotWhole: 'expected a whole number from 0 to {most}, found {value}',
+  // The view of datasets
+  datasetUnfetched: 'not fetched yet',
+  datasetPictures: '{count} pictures',
+  datasetLeftOut: '{count} files left out',
+  datasetSource: 'Source',
+  datasetChecked: '{dataset}: {count} pictures verified, {left} files left out.',
+  datasetNoExperiment: 'No experiment here uses the dataset {dataset}.',
+  chooseFolderLabel: 'Use This Folder',
+
   // Comparison
   structurePlain: '{convolutions} convolutions, {linear} linear layers',
   structureNormalized: '{convolutions} convolutions with batch norm, {linear} linear layers',

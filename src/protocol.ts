@@ -303,6 +303,29 @@ export interface SetupRequest {
   readonly environments?: readonly string[];
 }
 
+/** Show some training pictures as an experiment's network meets them. Paths are absolute. */
+export interface ExamplesRequest extends DataPlaces {
+  readonly experiment: ResolvedExperiment;
+  /** A run's folder, whose own pictures are to be shown; else they are drawn anew. */
+  readonly run?: string;
+}
+
+/** A contact sheet. */
+export interface ExampleSheet {
+  readonly provenance: DataProvenance;
+  /** Side of each picture, in pixels. */
+  readonly size: number;
+  /** The epochs whose augmentation is shown; none where the experiment does not augment. */
+  readonly epochs: readonly number[];
+  readonly examples: readonly {
+    /** The picture's file, or its number. */
+    readonly name: string;
+    readonly className: string;
+    /** As `data:` URLs: the picture as it is, then as it is in each of the epochs. */
+    readonly pictures: readonly string[];
+  }[];
+}
+
 /** What a trainer process is started for. */
 export type TrainerTask =
   | { readonly type: 'train'; readonly request: TrainRequest }
@@ -310,7 +333,8 @@ export type TrainerTask =
   | { readonly type: 'measure'; readonly request: MeasureRequest }
   | { readonly type: 'estimate'; readonly request: EstimateRequest }
   | { readonly type: 'dataset'; readonly request: DatasetRequest }
-  | { readonly type: 'setup'; readonly request: SetupRequest };
+  | { readonly type: 'setup'; readonly request: SetupRequest }
+  | { readonly type: 'examples'; readonly request: ExamplesRequest };
 
 export type ToTrainer =
   | (TrainerTask & { readonly protocol: number })
@@ -334,6 +358,7 @@ export type FromTrainer =
   | { readonly type: 'unmeasured'; readonly network: NetworkName; readonly reason: Message }
   | { readonly type: 'estimate'; readonly estimate: Estimate }
   | { readonly type: 'dataset'; readonly report: DatasetReport }
+  | { readonly type: 'examples'; readonly sheet: ExampleSheet }
   /** How a task other than training ended, and what a setup has to say; a run ends with an event. */
   | {
       readonly type: 'ended';
@@ -342,13 +367,20 @@ export type FromTrainer =
         | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message };
     };
 
+/** What a page that shows examples is told, in this order; the last one stays. */
+export type ExamplesAnswer =
+  | { readonly kind: 'status'; readonly message: Message }
+  | { readonly kind: 'sheet'; readonly sheet: ExampleSheet }
+  | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message };
+
 /** Messages for the panel. */
 export type ToPanel =
   /** Everything at once: on 'ready', and whenever the panel is shown again. */
   | { readonly type: 'snapshot'; readonly protocol: number; readonly snapshot: PanelSnapshot }
   /** What happened since, in order. */
   | { readonly type: 'changes'; readonly events: readonly RunEvent[] }
-  | { readonly type: 'state'; readonly state: RunState; readonly status?: Message };
+  | { readonly type: 'state'; readonly state: RunState; readonly status?: Message }
+  | { readonly type: 'examples'; readonly answer: ExamplesAnswer };
 
 export interface PanelSnapshot {
   /** Identifies the run: its folder's name. */
@@ -370,7 +402,9 @@ export type FromPanel =
   | { readonly type: 'stop' }
   | { readonly type: 'resume' }
   | { readonly type: 'showLog' }
-  | { readonly type: 'revealFolder' };
+  | { readonly type: 'revealFolder' }
+  /** The tab with the examples is shown for the first time. */
+  | { readonly type: 'examples' };
 
 /** Everything that the comparison page draws; sent on 'ready' and whenever runs have changed. */
 export interface ToComparison {
@@ -388,3 +422,15 @@ export interface ToComparison {
 
 export type FromComparison =
   { readonly type: 'ready'; readonly protocol: number } | { readonly type: 'openRun'; readonly run: string };
+
+/** All that the page of examples shows; sent on 'ready' and whenever there is more to tell. */
+export interface ToExamples {
+  readonly type: 'examples';
+  readonly protocol: number;
+  readonly title: string;
+  readonly answer: ExamplesAnswer;
+  readonly language: string;
+  readonly translations: Readonly<Record<string, string>>;
+}
+
+export type FromExamples = { readonly type: 'ready'; readonly protocol: number };

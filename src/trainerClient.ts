@@ -12,6 +12,7 @@ import {
   DatasetReport,
   EngineReport,
   Estimate,
+  ExampleSheet,
   FromTrainer,
   Machine,
   NetworkSpeed,
@@ -35,6 +36,7 @@ export interface TrainerListener {
   onEstimate?(estimate: Estimate): void;
   /** What a dataset is, when that was asked. */
   onDataset?(report: DatasetReport): void;
+  onExamples?(sheet: ExampleSheet): void;
   /** A line of the trainer's standard output or error. */
   onLog?(line: string): void;
 }
@@ -246,6 +248,9 @@ class TrainerProcess implements Trainer {
         break;
       case 'dataset':
         this.listener.onDataset?.(fromTrainer.report);
+        break;
+      case 'examples':
+        this.listener.onExamples?.(fromTrainer.sheet);
         break;
       case 'ended':
         this.verdict = fromTrainer.end;

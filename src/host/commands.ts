@@ -5,19 +5,21 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { Experiment, resolveExperiment } from '../experiment';
+import { DatasetName, datasetTitles, Experiment, resolveExperiment } from '../experiment';
 import { findExperiment } from '../experimentFiles';
 import { message, UserError } from '../messages';
 import { lockHolder } from '../runs';
 import type { ComparisonPanel } from './comparisonPanel';
+import type { DatasetNode, Datasets } from './datasets';
 import type { Estimator } from './estimator';
+import type { ExamplesPanel } from './examples';
 import type { Experiments, Node } from './experimentTree';
 import type { LiveRuns } from './liveRuns';
 import { dateTime, t, translate } from './localize';
 import type { Log } from './log';
 import type { Panels } from './panels';
 import { exportNetwork, reveal } from './exporting';
-import { pickEngine, pickExperiment, pickPreset, pickRun, pickTraining } from './picks';
+import { pickDataset, pickEngine, pickExperiment, pickPreset, pickRun, pickTraining } from './picks';
 import { Run } from './run';
 import { resumable, RunLine, RunList } from './runList';
 import { overridesFromSettings, presetSetting } from './settings';
@@ -40,6 +42,8 @@ export class Commands implements vscode.Disposable {
     private readonly panels: Panels,
     private readonly comparison: ComparisonPanel,
     private readonly estimator: Estimator,
+    private readonly datasets: Datasets,
+    private readonly examples: ExamplesPanel,
     private readonly log: Log,
     private readonly terminal: string,
   ) {
@@ -57,6 +61,11 @@ export class Commands implements vscode.Disposable {
       log.command('convlab.deleteRun', (target) => this.deleteRun(target)),
       log.command('convlab.revealRun', (target) => this.revealRun(target)),
       log.command('convlab.exportRun', (target) => this.exportRun(target)),
+      log.command('convlab.showExamples', (target) => this.showExamples(target)),
+      log.command('convlab.fetchDataset', (target) => this.fetchDataset(target)),
+      log.command('convlab.chooseCatDogFolder', () => datasets.chooseFolder()),
+      log.command('convlab.revealDataset', (folder) => reveal(vscode.Uri.file(String(folder)))),
+      log.command('convlab.refreshDatasets', () => datasets.refresh()),
       log.command('convlab.showLog', () => log.show()),
       log.command('convlab.refresh', () => {
         experiments.refresh();
@@ -194,6 +203,29 @@ export class Commands implements vscode.Disposable {
     if (line) await exportNetwork(line, this.terminal);
   }
 
+  /** @param target an experiment of the tree, a dataset, or nothing: the user's choice */
+  private async showExamples(target: unknown): Promise<void> {
+    let experiment: Experiment | undefined;
+    if (isNode(target, 'experiment')) experiment = target.experiment;
+    else if (isDataset(target)) experiment = this.exampleOf(target.name);
+    else experiment = await pickExperiment(this.experiments.usable);
+    if (experiment) this.examples.show(resolveExperiment(experiment, 'course', overridesFromSettings()));
+  }
+
+  /** An experiment on a dataset, one that augments where there is one. */
+  private exampleOf(dataset: DatasetName): Experiment {
+    const using = this.experiments.usable.filter((experiment) => experiment.dataset.name === dataset);
+    const found = using.find(({ augment }) => augment) ?? using[0];
+    if (found) return found;
+    throw new UserError(message('datasetNoExperiment', { dataset: datasetTitles[dataset] }));
+  }
+
+  /** @param target a dataset of the sidebar, or nothing: the user's choice */
+  private async fetchDataset(target: unknown): Promise<void> {
+    const name = isDataset(target) ? target.name : await pickDataset();
+    if (name) await this.datasets.fetch(name);
+  }
+
   private async targetRun(
     target: unknown,
     question: 'pickRunToOpen' | 'pickRunToResume',
@@ -231,6 +263,9 @@ export class Commands implements vscode.Disposable {
     return pickRun(fitting, t(message(question)));
   }
 }
+
+const isDataset = (target: unknown): target is DatasetNode =>
+  typeof target === 'object' && target !== null && (target as { kind?: unknown }).kind === 'dataset';
 
 function isNode<Kind extends Node['kind']>(target: unknown, kind: Kind): target is Extract<Node, { kind: Kind }> {
   return typeof target === 'object' && target !== null && (target as { kind?: unknown }).kind === kind;

@@ -10,7 +10,7 @@ import { protocolVersion, ToComparison } from '../protocol';
 import { comparedRun } from '../runs';
 import { t, translations } from './localize';
 import type { Log } from './log';
-import { furnish } from './panels';
+import { furnish } from './page';
 import { eventsStamp } from './run';
 import type { RunLine, RunList } from './runList';
 

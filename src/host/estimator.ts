@@ -39,7 +39,7 @@ export class Estimator {
       engine: engineSetting(),
       threads: threadsSetting(),
       runsFolders: this.runsFolders(),
-      dataFolder: experiments[0] && dataFolderFor(experiments[0]),
+      dataFolder: experiments[0] && dataFolderFor(experiments[0].dataset.name),
       searchFolders: workspaceFolders(),
       // Beside a training, a measurement would show half the speed and slow the training down.
       measure: this.live.training.length === 0,

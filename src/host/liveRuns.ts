@@ -112,7 +112,7 @@ export class LiveRuns implements vscode.Disposable {
       engine: engine ?? engineSetting(),
       keepEngine: engine === undefined,
       threads: threadsSetting(),
-      dataFolder: dataFolderFor(experiment),
+      dataFolder: dataFolderFor(experiment.dataset.name),
       searchFolders: workspaceFolders(),
       runsFolder,
     };

@@ -2,15 +2,17 @@
  * The panels: one webview per run. A panel says 'ready', gets a snapshot, then changes; it is thrown away while hidden
  * and begins anew when shown. VS Code gives panels back after a reload through {@link Panels.deserializeWebviewPanel}.
  */
-import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import * as z from 'zod';
 import { PanelSnapshot, protocolVersion, RunEvent, ToPanel } from '../protocol';
+import type { TrainerOptions } from '../trainerClient';
+import { Examples } from './examples';
 import type { LiveRuns } from './liveRuns';
 import { translate, translations } from './localize';
 import type { Log } from './log';
+import { furnish } from './page';
 import type { Run, RunChange } from './run';
 
 export const panelType = 'convlab.run';
@@ -21,7 +23,7 @@ const sendIntervalMs = 100;
 /** What a panel may say. */
 const fromPanel = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('ready'), protocol: z.number() }),
-  z.strictObject({ type: z.enum(['stop', 'resume', 'showLog', 'revealFolder']) }),
+  z.strictObject({ type: z.enum(['stop', 'resume', 'showLog', 'revealFolder', 'examples']) }),
 ]);
 
 /** What VS Code keeps for a panel over a reload, put there by the page: the run's folder, or its name. */
@@ -33,12 +35,16 @@ export class Panels implements vscode.WebviewPanelSerializer, vscode.Disposable 
   /** A panel has come back after a reload. */
   readonly onDidRestore = this.restored.event;
 
-  /** @param runsFolders where a run is looked for by name */
+  /**
+   * @param runsFolders where a run is looked for by name
+   * @param trainer how trainers are started
+   */
   constructor(
     private readonly extensionUri: vscode.Uri,
     private readonly live: LiveRuns,
     private readonly log: Log,
     private readonly runsFolders: () => readonly string[],
+    private readonly trainer: () => TrainerOptions,
   ) {}
 
   /** Shows the run's panel, a new one if need be. */
@@ -81,7 +87,7 @@ export class Panels implements vscode.WebviewPanelSerializer, vscode.Disposable 
   }
 
   private adopt(webviewPanel: vscode.WebviewPanel, run: Run): void {
-    const panel = new RunPanel(webviewPanel, run, this.extensionUri, this.log);
+    const panel = new RunPanel(webviewPanel, run, this.extensionUri, this.trainer, this.log);
     const hold = this.live.hold(run);
     this.panels.set(run, panel);
     webviewPanel.onDidDispose(() => {
@@ -107,12 +113,14 @@ class RunPanel implements vscode.Disposable {
   private pending: RunEvent[] = [];
   private timer?: NodeJS.Timeout;
   private following?: vscode.Disposable;
+  private examples?: Examples;
   private readonly subscriptions: vscode.Disposable[] = [];
 
   constructor(
     private readonly panel: vscode.WebviewPanel,
     private readonly run: Run,
     extensionUri: vscode.Uri,
+    private readonly trainer: () => TrainerOptions,
     private readonly log: Log,
   ) {
     panel.title = translate(run.experiment.title);
@@ -159,6 +167,12 @@ class RunPanel implements vscode.Disposable {
       case 'showLog':
         this.log.show();
         break;
+      case 'examples':
+        this.examples ??= new Examples(this.trainer, this.run.experiment, this.run.folder, this.log, () =>
+          this.sendExamples(),
+        );
+        this.sendExamples();
+        break;
       case 'revealFolder':
         void vscode.commands.executeCommand('convlab.revealRun', this.run);
         break;
@@ -202,6 +216,10 @@ class RunPanel implements vscode.Disposable {
     this.send({ type: 'snapshot', protocol: protocolVersion, snapshot: snapshotOf(this.run) });
   }
 
+  private sendExamples(): void {
+    if (this.ready && this.examples) this.send({ type: 'examples', answer: this.examples.answer });
+  }
+
   private flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
@@ -226,6 +244,7 @@ class RunPanel implements vscode.Disposable {
 
   private end(): void {
     this.rest();
+    this.examples?.dispose();
     this.subscriptions.forEach((subscription) => subscription.dispose());
   }
 }
@@ -243,43 +262,3 @@ export function snapshotOf(run: Run): PanelSnapshot {
     translations: translations(),
   };
 }
-
-/** Gives a panel its icon and its page, which begins to run; whoever listens to it does so already. */
-export function furnish(panel: vscode.WebviewPanel, extensionUri: vscode.Uri, page: 'panel' | 'comparison'): void {
-  const file = (...names: string[]) => vscode.Uri.joinPath(extensionUri, ...names);
-  panel.iconPath = { light: file('media', 'panel-light.svg'), dark: file('media', 'panel-dark.svg') };
-  panel.webview.options = { enableScripts: true, localResourceRoots: [file('dist'), file('media')] };
-  panel.webview.html = pageHtml(panel.webview, extensionUri, page);
-}
-
-/** A page: everything it loads comes from the extension's own folders, and only the script with the nonce runs. */
-function pageHtml(webview: vscode.Webview, extensionUri: vscode.Uri, page: 'panel' | 'comparison'): string {
-  const nonce = randomBytes(18).toString('base64');
-  const file = (name: string) =>
-    escape(webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, 'dist', name)).toString());
-  const source = webview.cspSource;
-  const policy = [
-    "default-src 'none'",
-    `script-src 'nonce-${nonce}'`,
-    `style-src ${source} 'nonce-${nonce}'`,
-    `img-src ${source} data:`,
-    `font-src ${source}`,
-  ].join('; ');
-  return `<!DOCTYPE html>
-<html lang="${escape(vscode.env.language)}">
-<head>
-  <meta charset="utf-8">
-  <meta http-equiv="Content-Security-Policy" content="${escape(policy)}">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>ConvLab</title>
-  <link rel="stylesheet" href="${file(`${page}.css`)}">
-</head>
-<body>
-  <div id="app"></div>
-  <script nonce="${nonce}" src="${file(`${page}.js`)}"></script>
-</body>
-</html>`;
-}
-
-const escape = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');

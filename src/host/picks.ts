@@ -4,6 +4,7 @@
  */
 import * as vscode from 'vscode';
 import {
+  DatasetName,
   datasetNames,
   datasetTitles,
   Experiment,
@@ -145,6 +146,12 @@ function trainingExamples({ dataset, limit }: ResolvedExperiment): number | unde
   const { train } = dataset.split;
   if (train > 1) return Math.min(train, limit ?? train);
   return limit;
+}
+
+/** Any dataset. */
+export function pickDataset(): Promise<DatasetName | undefined> {
+  const items = datasetNames.map((value) => ({ label: datasetTitles[value], value }));
+  return pick(items, 'ConvLab', t(message('pickAnyDataset')));
 }
 
 /** One of the runs that this window trains; the only one is taken without asking. */

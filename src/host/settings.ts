@@ -5,7 +5,7 @@
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { DatasetName, Overrides, Preset, ResolvedExperiment } from '../experiment';
+import type { DatasetName, Overrides, Preset } from '../experiment';
 import { message, UserError } from '../messages';
 import { engineNames, EngineRequest } from '../protocol';
 import { runsFolderOf } from '../runs';
@@ -56,11 +56,22 @@ export function overridesFromSettings(): Overrides {
 
 const dataFolderSettings: Partial<Record<DatasetName, string>> = { mnist: 'mnistFolder', 'cat-dog': 'catDogFolder' };
 
-/** The user's own folder for an experiment's dataset. */
-export function dataFolderFor(experiment: ResolvedExperiment): string | undefined {
-  const name = dataFolderSettings[experiment.dataset.name];
+/** The user's own folder for a dataset. @throws UserError where the setting is no usable path */
+export function dataFolderFor(dataset: DatasetName): string | undefined {
+  const name = dataFolderSettings[dataset];
   const folder = name === undefined ? undefined : setting<string>(name)?.trim();
   return name !== undefined && folder ? absolute(name, folder, workspaceFolders()[0]) : undefined;
+}
+
+/** Whether a setting that changed names a dataset's folder. */
+export const affectsDataFolders = (event: vscode.ConfigurationChangeEvent): boolean =>
+  Object.values(dataFolderSettings).some((name) => affects(event, name));
+
+/** Makes this the folder of cats and dogs: in the workspace, or where none is open, everywhere. */
+export async function setCatDogFolder(folder: string): Promise<void> {
+  const { ConfigurationTarget } = vscode;
+  const target = vscode.workspace.workspaceFolders ? ConfigurationTarget.Workspace : ConfigurationTarget.Global;
+  await vscode.workspace.getConfiguration(section).update(dataFolderSettings['cat-dog']!, folder, target);
 }
 
 /** The runs folder for new runs. @throws UserError where the setting is no usable path */

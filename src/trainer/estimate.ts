@@ -105,7 +105,13 @@ async function timeData(
     await new Promise((resolve) => setImmediate(resolve));
     if (stopRequested()) throw new Stopped();
   };
-  const dataset = await openDataset(experiment, { ...places, unchecked: true, progress: () => undefined, pause });
+  const dataset = await openDataset(experiment, {
+    ...places,
+    unchecked: true,
+    unfetched: true,
+    progress: () => undefined,
+    pause,
+  });
   try {
     const opening = (performance.now() - begin) / 1000;
     const { counts } = dataset;

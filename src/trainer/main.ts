@@ -1,12 +1,14 @@
 /**
  * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, to estimate how long
- * training would take, to tell of engines or a dataset, or to set native TensorFlow up), does it, and exits. When whoever
- * started it goes away, the channel closes; training then writes a checkpoint, a setup undoes what it did, and both exit.
+ * training would take, to tell of engines or a dataset, to show examples, or to set native TensorFlow up), does it, and
+ * exits. When whoever started it goes away, the channel closes; training then writes a checkpoint, a setup undoes what it
+ * did, and both exit.
  */
 import packageJson from '../../package.json';
 import { Message, message, UserError } from '../messages';
 import { parseResolved } from '../experiment';
 import { FromTrainer, Machine, protocolVersion, RunEvent, ToTrainer, TrainerTask } from '../protocol';
+import { exampleSheet } from './data/examples';
 import { reportDataset } from './data/report';
 import { setupFolder } from './engines/tfjs/installation';
 import { removeTensorflow, setUpTensorflow } from './engines/tfjs/setup';
@@ -81,13 +83,18 @@ async function train({ protocol, request }: Asked<'train'>): Promise<void> {
 }
 
 /** Does a task that is not a run, and tells how that ended. */
-async function survey(task: Asked<'engines' | 'measure' | 'estimate' | 'dataset'>): Promise<void> {
+async function survey(task: Asked<Exclude<TrainerTask['type'], 'train' | 'setup'>>): Promise<void> {
   let end: Extract<FromTrainer, { type: 'ended' }>['end'] = { kind: 'finished' };
   const surroundings = {
     version: packageJson.version,
     machine: (machine: Machine) => void send({ type: 'machine', machine }),
     progress: (text: Message) => void send({ type: 'progress', message: text }),
     stopRequested: () => stopReason !== undefined,
+  };
+  const { progress, stopRequested } = surroundings;
+  const pause = async () => {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (stopRequested()) throw new Stopped();
   };
   try {
     checkVersion(task.protocol);
@@ -100,12 +107,11 @@ async function survey(task: Asked<'engines' | 'measure' | 'estimate' | 'dataset'
         unmeasured: (network, reason) => void send({ type: 'unmeasured', network, reason }),
       });
     } else if (task.type === 'dataset') {
-      const { progress, stopRequested } = surroundings;
-      const pause = async () => {
-        await new Promise((resolve) => setImmediate(resolve));
-        if (stopRequested()) throw new Stopped();
-      };
       await send({ type: 'dataset', report: await reportDataset(task.request, { progress, pause }) });
+    } else if (task.type === 'examples') {
+      const experiment = parseResolved(task.request.experiment, task.request.experiment?.id ?? 'experiment');
+      const sheet = await exampleSheet({ ...task.request, experiment }, { progress, pause });
+      await send({ type: 'examples', sheet });
     } else {
       const experiments = task.request.experiments.map((e) => parseResolved(e, e?.id ?? 'experiment'));
       await estimate(

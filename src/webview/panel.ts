@@ -10,6 +10,7 @@ import { registerControls, Tabs, tabs } from './controls';
 import { Diagnostics } from './diagnostics';
 import { h } from './dom';
 import { EpochTable } from './epochTable';
+import { ExampleSheetView } from './exampleSheet';
 import { Language } from './language';
 import { showError, versionsDiffer } from './notice';
 import './panel.css';
@@ -41,6 +42,9 @@ class Page {
   private readonly epochs: EpochTable;
   private readonly confusion: ConfusionMatrix;
   private readonly diagnostics: Diagnostics;
+  private readonly examples: ExampleSheetView;
+  /** Whether the host has been asked for the examples. */
+  private examplesAsked = false;
   private readonly details: RunDetails;
   private readonly tabs: Tabs;
   private readonly language: Language;
@@ -64,14 +68,17 @@ class Page {
     this.epochs = new EpochTable(language);
     this.confusion = new ConfusionMatrix(language);
     this.diagnostics = new Diagnostics(language, theme);
+    this.examples = new ExampleSheetView(language);
     this.details = new RunDetails(snapshot.run, language);
-    const t = (id: 'tabEpochs' | 'tabConfusion' | 'tabDiagnostics' | 'tabRun') => language.text(message(id));
+    const t = (id: 'tabEpochs' | 'tabConfusion' | 'tabDiagnostics' | 'tabExamples' | 'tabRun') =>
+      language.text(message(id));
     this.tabs = tabs(
       snapshot.title,
       [
         { id: 'epochs', label: t('tabEpochs'), content: this.epochs.element },
         { id: 'confusion', label: t('tabConfusion'), content: this.confusion.element },
         { id: 'diagnostics', label: t('tabDiagnostics'), content: this.diagnostics.element },
+        { id: 'examples', label: t('tabExamples'), content: this.examples.element },
         { id: 'run', label: t('tabRun'), content: this.details.element },
       ],
       vscode.getState()?.tab,
@@ -86,6 +93,7 @@ class Page {
   }
 
   apply(change: Exclude<ToPanel, { type: 'snapshot' }>): void {
+    if (change.type === 'examples') return this.examples.show(change.answer);
     if (change.type === 'state') {
       this.situation = { state: change.state, status: change.status, pending: undefined };
     } else {
@@ -143,6 +151,10 @@ class Page {
         return this.confusion.update(history);
       case 'diagnostics':
         return this.diagnostics.update(history);
+      case 'examples':
+        if (!this.examplesAsked) vscode.postMessage({ type: 'examples' });
+        this.examplesAsked = true;
+        return;
       default:
         return this.details.update(history);
     }

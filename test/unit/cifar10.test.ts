@@ -245,7 +245,7 @@ describe('a dataset of CIFAR-10’s pictures', () => {
 
   it('is estimated before it is fetched, without fetching it', async () => {
     const own = experiment({ train: 0.8, validation: 0.1, test: 0.1 });
-    const unchecked = { ...surroundings, unchecked: true };
+    const unchecked = { ...surroundings, unchecked: true, unfetched: true };
     const dataset = await pictureDataset(await cifar10Source('cifar8', unchecked, release), own, {
       ...unchecked,
       workers: 0,

@@ -2,7 +2,7 @@
  * A trainer that speaks the protocol and trains nothing, for tests of the editor's side. FAKE_TRAINER tells what it does
  * after its first events: 'finish', 'wait' (until told to stop or left alone), 'crash', 'fail', or 'deaf' (hears no stop).
  * Asked to train, it writes the request beside itself; asked for estimates, it writes the request beside itself and answers the seconds of FAKE_ESTIMATES, a JSON array whose
- * nulls are answered without a figure; without the variable it crashes. Asked for engines, it answers FAKE_ENGINES, a JSON
+ * nulls are answered without a figure; without the variable it crashes. Requests about datasets and examples are written down too. Asked for engines, it answers FAKE_ENGINES, a JSON
  * array. Asked to measure, it writes the request beside itself; under 'wait' it then waits to be told to stop. Asked to set
  * TensorFlow up, it writes request and CONVLAB_STORAGE beside itself, tells of its progress, and does as FAKE_TRAINER says.
  */
@@ -115,6 +115,31 @@ function measure(request) {
   end('finished');
 }
 
+/** Answers from FAKE_DATASETS, by name: a report, or the message of a failure. */
+function dataset(request) {
+  fs.appendFileSync(path.join(__dirname, 'datasets.jsonl'), `${JSON.stringify(request)}\n`);
+  const known = JSON.parse(process.env.FAKE_DATASETS)[request.dataset];
+  if (request.verify) {
+    process.send({
+      type: 'progress',
+      message: { id: 'fetchingData', args: { dataset: 'CIFAR-10', done: 1, total: 139 } },
+    });
+    if (behaviour === 'wait') return process.on('message', ({ type }) => type === 'stop' && end('stopped'));
+  }
+  if (known.id) return end('failed', { message: known });
+  process.send({ type: 'dataset', report: { ...known, dataset: request.dataset, verified: request.verify } });
+  end('finished');
+}
+
+function examples(request) {
+  fs.writeFileSync(path.join(__dirname, 'examples.json'), JSON.stringify(request));
+  process.send({ type: 'progress', message: { id: 'loadingData', args: { dataset: 'MNIST' } } });
+  if (behaviour === 'fail') return end('failed', { message: { id: 'picturesFolderGone', args: { folder: '/gone' } } });
+  const provenance = { title: 'MNIST', source: '/mnist', terms: { id: 'termsMnist', args: {} } };
+  process.send({ type: 'examples', sheet: { provenance, size: 32, epochs: [], examples: [] } });
+  end('finished');
+}
+
 function setUp(request) {
   const { CONVLAB_STORAGE: storage } = process.env;
   fs.writeFileSync(path.join(__dirname, 'setup.json'), JSON.stringify({ request, storage }));
@@ -137,6 +162,8 @@ process.on('message', (message) => {
   else if (message.type === 'estimate') estimate(message.request);
   else if (message.type === 'measure') measure(message.request);
   else if (message.type === 'setup') setUp(message.request);
+  else if (message.type === 'dataset') dataset(message.request);
+  else if (message.type === 'examples') examples(message.request);
   else if (message.type === 'engines') {
     process.send({ type: 'engines', engines: JSON.parse(process.env.FAKE_ENGINES) });
     end('finished');

@@ -105,9 +105,13 @@ export const fake = {
   trash: true,
   trusted: true,
   watched: [] as RelativePattern[],
-  /** That of the experiments, and that of the engines. */
+  /** Those of the experiments, the engines and the datasets. */
   tree: undefined as FakeTree | undefined,
   engines: undefined as FakeTree | undefined,
+  datasets: undefined as FakeTree | undefined,
+  datasetsVisibility: new EventEmitter<{ visible: boolean }>(),
+  /** Names a folder in the dialog that asks for one, or leaves it. */
+  open: (): Uri | undefined => undefined,
   /** Presses "Cancel" on what shows its progress. */
   cancel: new EventEmitter<void>(),
   /** What was reported under way. */
@@ -299,6 +303,11 @@ export const window = {
       fake.engines = treeDataProvider;
       return { dispose: () => {} };
     }
+    if (id === 'convlab.datasets') {
+      fake.datasets = treeDataProvider;
+      // Nobody looks at it unless a test does.
+      return { visible: false, onDidChangeVisibility: fake.datasetsVisibility.event, dispose: () => {} };
+    }
     fake.tree = treeDataProvider;
     const view = {
       message: undefined,
@@ -321,6 +330,10 @@ export const window = {
   showInformationMessage: notify('information'),
   showWarningMessage: notify('warning'),
   showErrorMessage: notify('error'),
+  showOpenDialog: async () => {
+    const chosen = fake.open();
+    return chosen && [chosen];
+  },
   showSaveDialog: (options: { defaultUri: Uri; filters: Record<string, string[]> }) =>
     Promise.resolve(fake.save(options)),
   withProgress: (_options: unknown, work: (progress: unknown, token: unknown) => unknown) =>
@@ -339,7 +352,7 @@ export const window = {
   },
 };
 
-export const ConfigurationTarget = { Global: 1 };
+export const ConfigurationTarget = { Global: 1, Workspace: 2 };
 
 export const workspace = {
   get isTrusted() {
@@ -354,7 +367,7 @@ export const workspace = {
   },
   getConfiguration: (section: string) => ({
     get: (name: string) => fake.settings[`${section}.${name}`],
-    update: (name: string, value: unknown) => Promise.resolve((fake.settings[`${section}.${name}`] = value)),
+    update: async (name: string, value: unknown) => configure(`${section}.${name}`, value),
   }),
   onDidChangeConfiguration: configurationChanged.event,
   onDidChangeWorkspaceFolders: foldersChanged.event,

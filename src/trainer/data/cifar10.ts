@@ -74,19 +74,19 @@ export const isFetched = (release: Cifar10Release = cifar10): boolean => fs.exis
 const catDog = ['cat', 'dog'];
 
 /**
- * The pictures of CIFAR-10 that a dataset consists of, as a source: fetched and verified, or, for an estimate
- * (`unchecked`), blank pictures where they have not been fetched. CIFAR-10's own test pictures stay apart.
+ * The pictures of CIFAR-10 that a dataset consists of, as a source: fetched and verified, or, where they are
+ * `unfetched` and may be, blank ones. CIFAR-10's own test pictures stay apart.
  * @throws UserError
  */
 export async function cifar10Source(
   dataset: 'cat-dog' | 'cifar8',
-  surroundings: Pick<DataSurroundings, 'progress' | 'pause' | 'unchecked'>,
+  surroundings: Pick<DataSurroundings, 'progress' | 'pause' | 'unfetched'>,
   release: Cifar10Release = cifar10,
 ): Promise<PictureSource> {
   const folder = cifar10Folder(release);
   const classNames =
     dataset === 'cat-dog' ? catDog : Object.keys(release.classes).filter((name) => !catDog.includes(name));
-  const blank = surroundings.unchecked && !isFetched(release);
+  const blank = surroundings.unfetched && !isFetched(release);
   const files = blank ? undefined : await openClasses(classNames, surroundings, release);
   const { train, test } = perClass(release);
   const candidates = classNames.flatMap((name, label) =>

@@ -22,7 +22,7 @@ export interface Dataset {
   /**
    * Reads examples of a part as the network sees them.
    * @param indices positions within the part
-   * @param epoch decides the augmentation of training examples together with the seed and the index
+   * @param epoch decides the augmentation of training examples together with the seed and the index; 0: none
    * @param images filled with indices.length × channels × height × width values
    * @param labels filled with class indices
    */

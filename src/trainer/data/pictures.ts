@@ -40,8 +40,10 @@ export interface DataSurroundings {
   readonly workers?: number;
   /** Bound of the decoded pictures that are kept, in bytes. */
   readonly cacheBytes?: number;
-  /** Take all pictures to be whole, without decoding any: for an estimate of what a run would take. */
+  /** Take all pictures to be whole, without decoding any. */
   readonly unchecked?: boolean;
+  /** Take blank pictures for those that would have to be fetched: for an estimate of what a run would take. */
+  readonly unfetched?: boolean;
   progress(message: Message): void;
   /** Lets the process attend to other things; throws where it is to stop. */
   pause(): Promise<void>;
@@ -128,7 +130,7 @@ class PictureDataset implements Dataset {
   async read(part: Part, indices: Uint32Array, epoch: number, images: Float32Array, labels: Int32Array): Promise<void> {
     const examples = this.split.parts[part];
     const items = Array.from(indices, (index): Item => {
-      return { entry: this.entriesOf[part][index]!, index: part === 'train' ? index : -1 };
+      return { entry: this.entriesOf[part][index]!, index: part === 'train' && epoch > 0 ? index : -1 };
     });
     indices.forEach((index, i) => (labels[i] = examples[index]!.label));
     try {

@@ -15,8 +15,7 @@ export async function reportDataset(
   surroundings: Pick<DataSurroundings, 'progress' | 'pause' | 'workers'>,
 ): Promise<DatasetReport> {
   if (dataset === 'mnist') return reportMnist(places.dataFolder);
-  const unchecked = !verify;
-  const source = await pictureSource(dataset, { ...places, ...surroundings, unchecked });
+  const source = await pictureSource(dataset, { ...places, ...surroundings, unfetched: !verify });
   const found = verify && !source.held ? await checkPictures(source, surroundings) : [];
   const leftOut = [...source.leftOut, ...found];
   const flawed = new Set(found.map(({ name }) => name));

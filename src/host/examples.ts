@@ -1,0 +1,138 @@
+/**
+ * Examples: has a trainer of low priority make a contact sheet of an experiment's training pictures. A run's panel shows
+ * one in a tab (panels.ts); {@link ExamplesPanel} shows one before any run.
+ */
+import * as vscode from 'vscode';
+import * as z from 'zod';
+import type { ResolvedExperiment } from '../experiment';
+import { message, UserError } from '../messages';
+import { ExamplesAnswer, ExamplesRequest, protocolVersion, ToExamples } from '../protocol';
+import { startTask, TrainerOptions } from '../trainerClient';
+import { t, translate, translations } from './localize';
+import type { Log } from './log';
+import { furnish } from './page';
+import { dataFolderFor, workspaceFolders } from './settings';
+
+/** A contact sheet that is being made; disposing of it ends the trainer. */
+export class Examples implements vscode.Disposable {
+  /** The last thing told. */
+  answer: ExamplesAnswer = { kind: 'status', message: message('panelStarting') };
+  private readonly stop: () => void;
+  private disposed = false;
+
+  /**
+   * @param trainer how trainers are started; throws UserError where a setting is unusable
+   * @param run a run's folder, whose own pictures are shown
+   * @param changed called whenever there is another answer, not after the disposal
+   */
+  constructor(
+    trainer: () => TrainerOptions,
+    experiment: ResolvedExperiment,
+    run: string | undefined,
+    log: Log,
+    private readonly changed: () => void,
+  ) {
+    let request: ExamplesRequest;
+    let options: TrainerOptions;
+    try {
+      options = { ...trainer(), graceMs: 3000 };
+      request = {
+        experiment,
+        run,
+        dataFolder: dataFolderFor(experiment.dataset.name),
+        searchFolders: workspaceFolders(),
+      };
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.answer = { kind: 'failed', message: error.userMessage, advice: error.advice };
+      this.stop = () => undefined;
+      return;
+    }
+    const making = startTask({ type: 'examples', request }, options, {
+      onProgress: (status) => this.tell({ kind: 'status', message: status }),
+      onExamples: (sheet) => this.tell({ kind: 'sheet', sheet }),
+      onLog: (line) => log.info(`examples: ${line}`),
+    });
+    this.stop = () => void making.stop();
+    void making.ended.then((end) => {
+      if ('message' in end) this.tell({ kind: 'failed', message: end.message, advice: end.advice });
+    });
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    this.stop();
+  }
+
+  private tell(answer: ExamplesAnswer): void {
+    if (this.disposed) return;
+    this.answer = answer;
+    this.changed();
+  }
+}
+
+const fromPage = z.strictObject({ type: z.literal('ready'), protocol: z.number() });
+
+/** The page that shows an experiment's examples before it is trained; one in a window. */
+export class ExamplesPanel implements vscode.Disposable {
+  private panel?: vscode.WebviewPanel;
+  private ready = false;
+  private title = '';
+  private examples?: Examples;
+
+  constructor(
+    private readonly extensionUri: vscode.Uri,
+    private readonly trainer: () => TrainerOptions,
+    private readonly log: Log,
+  ) {}
+
+  show(experiment: ResolvedExperiment): void {
+    this.examples?.dispose();
+    this.examples = new Examples(this.trainer, experiment, undefined, this.log, () => this.send());
+    this.title = t(message('examplesOf', { title: translate(experiment.title) }));
+    const panel = (this.panel ??= this.open());
+    panel.title = this.title;
+    panel.reveal();
+    this.send();
+  }
+
+  dispose(): void {
+    this.panel?.dispose();
+    this.examples?.dispose();
+  }
+
+  private open(): vscode.WebviewPanel {
+    const column = vscode.window.activeTextEditor?.viewColumn ?? vscode.ViewColumn.Active;
+    const panel = vscode.window.createWebviewPanel('convlab.examples', '', column, { enableScripts: true });
+    const subscriptions = [
+      panel.webview.onDidReceiveMessage((raw: unknown) => {
+        this.ready = fromPage.safeParse(raw).success;
+        this.send();
+      }),
+      panel.onDidChangeViewState(() => {
+        // A hidden page is gone; when it is shown again it says 'ready'.
+        if (!panel.visible) this.ready = false;
+      }),
+    ];
+    panel.onDidDispose(() => {
+      subscriptions.forEach((subscription) => subscription.dispose());
+      this.examples?.dispose();
+      this.examples = this.panel = undefined;
+      this.ready = false;
+    });
+    furnish(panel, this.extensionUri, 'examples');
+    return panel;
+  }
+
+  private send(): void {
+    if (!this.ready || !this.examples) return;
+    void this.panel?.webview.postMessage({
+      type: 'examples',
+      protocol: protocolVersion,
+      title: this.title,
+      answer: this.examples.answer,
+      language: vscode.env.language,
+      translations: translations(),
+    } satisfies ToExamples);
+  }
+}
