@@ -238,8 +238,9 @@ if (expectedAdapter === undefined) {
       await engine.dispose();
     });
 
-    /** The next device that is opened. */
-    const spyOnDevice = () => {
+    /** The next device that is opened. Dawn's classes are there once an engine has been opened. */
+    const spyOnDevice = async () => {
+      await (await provider.open({})).dispose();
       const spy = vi.spyOn(GPUAdapter.prototype, 'requestDevice');
       return async () => {
         const device = await (spy.mock.results.at(-1)!.value as Promise<GPUDevice>);
@@ -249,7 +250,7 @@ if (expectedAdapter === undefined) {
     };
 
     it('ends with a sentence when WebGPU refuses a command, not with wrong numbers', async () => {
-      const device = spyOnDevice();
+      const device = await spyOnDevice();
       const engine = await provider.open({});
       const model = await engine.compile(network, options);
       await model.load(state);
@@ -263,7 +264,7 @@ if (expectedAdapter === undefined) {
     });
 
     it('ends with a sentence when the device is lost', async () => {
-      const device = spyOnDevice();
+      const device = await spyOnDevice();
       const engine = await provider.open({});
       const model = await engine.compile(network, options);
       await model.load(state);

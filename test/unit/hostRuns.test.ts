@@ -15,11 +15,11 @@ import { fake, reset, Uri } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));
 
-const script = path.join(import.meta.dirname, 'fakeTrainer.cjs');
 const file = path.join(import.meta.dirname, '../../experiments/lenet5-mnist.json');
 const experiment = resolveExperiment(parseExperiment(fs.readFileSync(file, 'utf8'), file), 'course');
 
 let root: string;
+let script: string;
 let workspace: string;
 let globalStorage: Uri;
 let log: Log;
@@ -28,6 +28,9 @@ let live: LiveRuns;
 beforeEach(() => {
   reset();
   root = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-host-'));
+  // It writes what it was asked for beside itself.
+  script = path.join(root, 'trainer.cjs');
+  fs.copyFileSync(path.join(import.meta.dirname, 'fakeTrainer.cjs'), script);
   workspace = path.join(root, 'workspace');
   fs.mkdirSync(workspace);
   fake.folders = [Uri.file(workspace)];
