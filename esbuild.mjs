@@ -8,7 +8,7 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What stays outside the bundles: the editor's own module, and packages with native code. */
-const external = ['vscode', 'onnxruntime-node', 'sharp', '@tensorflow/*', 'webgpu'];
+const external = ['vscode', 'onnxruntime-node', 'onnxruntime-web', 'sharp', '@tensorflow/*', 'webgpu'];
 const node = {
   platform: 'node',
   format: 'cjs',

@@ -6,10 +6,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import * as ort from 'onnxruntime-node';
 import { onnxProvider } from '../src/trainer/engines/onnx/engine';
 import { machineMemory } from '../src/trainer/engines/memory';
 import { OnnxModel } from '../src/trainer/engines/onnx/model';
+import { nativeLibrary, openNative } from '../src/trainer/engines/onnx/runtime';
 import { allocatorTunables } from '../src/trainerClient';
 import { batchOf, child, knownNetworks, loadInitial, median, networkOf, optionsOf, timeSteps } from './parts/workload';
 
@@ -47,17 +47,9 @@ async function main(): Promise<void> {
   const available = await onnxProvider.probe();
   const threads = Number(values.threads ?? (available.usable && available.device.threads));
   const folder = mkdtempSync(join(tmpdir(), 'convlab-profile-'));
-  const sessionOptions: ort.InferenceSession.SessionOptions = {
-    executionProviders: ['cpu'],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    logSeverityLevel: 3,
-    graphOptimizationLevel: 'disabled',
-    enableMemPattern: false,
-    enableProfiling: true,
-    profileFilePrefix: join(folder, 'profile'),
-  };
-  const model = new OnnxModel(ort, networkOf(name), optionsOf(name), sessionOptions, () => undefined, machineMemory());
+  const profiling = { enableProfiling: true, profileFilePrefix: join(folder, 'profile') };
+  const runtime = await openNative(nativeLibrary, threads, profiling);
+  const model = new OnnxModel(runtime, networkOf(name), optionsOf(name), () => undefined, machineMemory());
   await loadInitial(model);
   const steps = Number(values.steps);
   const seconds = await timeSteps(model, batchOf(name), steps);

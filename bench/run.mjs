@@ -17,7 +17,7 @@ await esbuild.build({
   bundle: true,
   platform: 'node',
   target: 'node20',
-  external: ['onnxruntime-node', 'sharp', '@tensorflow/*', 'webgpu'],
+  external: ['onnxruntime-node', 'onnxruntime-web', 'sharp', '@tensorflow/*', 'webgpu'],
   logLevel: 'warning',
 });
 process.exit(spawnSync(process.execPath, [outfile, ...rest], { stdio: 'inherit' }).status ?? 1);

@@ -1,8 +1,9 @@
 /**
- * `npm run package [-- --target PLATFORM] [-- --out FILE]`: makes the .vsix for one platform (by default this one). It
- * gathers everything in a folder of its own, so that it neither depends on what lies in dist/ nor disturbs it: minified
- * bundles, MNIST as gzip files, and ONNX Runtime, Dawn and sharp with the native code of that platform alone (all of ONNX
- * Runtime's and Dawn's together is 430 MB).
+ * `npm run package [-- --target PLATFORM] [-- --out FILE]`: makes the .vsix for one platform (by default this one), or
+ * with “universal” the one for all platforms that have none of their own. It gathers everything in a folder of its own, so
+ * that it neither depends on what lies in dist/ nor disturbs it: minified bundles, MNIST as gzip files, ONNX Runtime, Dawn
+ * and sharp with the native code of that platform alone (all of ONNX Runtime's and Dawn's together is 430 MB), and ONNX
+ * Runtime as WebAssembly.
  */
 import { createVSIX, listFiles } from '@vscode/vsce';
 import { execFileSync } from 'node:child_process';
@@ -21,12 +22,19 @@ const targets = fs
   .readdirSync(ortBinaries)
   .flatMap((platform) => fs.readdirSync(path.join(ortBinaries, platform)).map((arch) => `${platform}-${arch}`));
 
+const universal = 'universal';
+const here = `${process.platform}-${process.arch}`;
 const { values } = parseArgs({
-  options: { target: { type: 'string', default: `${process.platform}-${process.arch}` }, out: { type: 'string' } },
+  options: {
+    target: { type: 'string', default: targets.includes(here) ? here : universal },
+    out: { type: 'string' },
+  },
 });
 const { target } = values;
-if (!targets.includes(target)) {
-  console.error(`There is no native ONNX Runtime for “${target}”; there is for: ${targets.join(', ')}.`);
+if (target !== universal && !targets.includes(target)) {
+  console.error(
+    `There is no native ONNX Runtime for “${target}”; there is for: ${targets.join(', ')}. “${universal}” runs everywhere.`,
+  );
   process.exit(2);
 }
 
@@ -63,12 +71,17 @@ for (const name of fs.readdirSync(mnist)) {
 // Beside the trainer, where its `require` looks first; vsce leaves out a node_modules at the top.
 // ES modules too: what `import` finds of sharp.
 const javascript = (file) => !path.extname(file) || /\.([cm]?js|json)$/.test(file) || fs.statSync(file).isDirectory();
+// Of onnxruntime-web what Node loads: the rest is for browsers.
+const webAssembly = ['ort.node.min.mjs', 'ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm'];
 // macOS has one build of Dawn for both of its processors.
 const dawn = `dist/${target.startsWith('darwin') ? 'darwin-universal' : target}`;
 const runtime = {
   ...(fs.existsSync(path.join(modules, 'webgpu', dawn)) ? { webgpu: ['package.json', 'index.js', dawn] } : {}),
-  'onnxruntime-node': ['package.json', 'dist', `bin/napi-v6/${target.replace('-', '/')}`],
-  'onnxruntime-common': ['package.json', 'dist/cjs'],
+  ...(target !== universal && {
+    'onnxruntime-node': ['package.json', 'dist', `bin/napi-v6/${target.replace('-', '/')}`],
+  }),
+  'onnxruntime-web': ['package.json', ...webAssembly.map((file) => `dist/${file}`)],
+  'onnxruntime-common': ['package.json', 'dist/cjs', 'dist/esm'],
   sharp: ['package.json', 'dist'],
   '@img/colour': ['package.json', 'index.cjs', 'color.cjs'],
   'detect-libc': ['package.json', 'lib'],
@@ -76,17 +89,21 @@ const runtime = {
 };
 for (const [name, parts] of Object.entries(runtime)) {
   for (const part of parts) {
-    const native = part.startsWith('bin/') || part === dawn;
     // macOS gets its library twice, as its versioned name and as the one that the binding loads.
-    copy(path.join(modules, name, part), path.join('dist/node_modules', name, part), (file) =>
-      native ? !/\.\d+\.\d+\.\d+\.dylib$/.test(file) : javascript(file),
-    );
+    const native = (file) => !/\.\d+\.\d+\.\d+\.dylib$/.test(file);
+    const filter = part.startsWith('bin/') || part === dawn ? native : /\.\w+$/.test(part) ? undefined : javascript;
+    copy(path.join(modules, name, part), path.join('dist/node_modules', name, part), filter);
   }
 }
 
 // sharp's native code: one package for the binding and, but on Windows, one for libvips. npm installs those of this
-// platform alone; others are fetched as npm would, at the versions and with the hashes of the lock file.
-const decoder = [`@img/sharp-${target}`, `@img/sharp-libvips-${target}`].filter((name) => locked(name));
+// platform alone; others are fetched as npm would, at the versions and with the hashes of the lock file. For all other
+// platforms there is one as WebAssembly.
+const decoder = (
+  target === universal
+    ? ['@img/sharp-wasm32', '@emnapi/runtime', 'tslib']
+    : [`@img/sharp-${target}`, `@img/sharp-libvips-${target}`]
+).filter((name) => locked(name));
 for (const name of decoder) copy(nativePackage(name), path.join('dist/node_modules', name));
 
 fs.writeFileSync(
@@ -127,7 +144,7 @@ function packagesOf(files) {
 
 function notices(names) {
   const entries = [...new Set(names)].sort().map((name) => {
-    const folder = name.startsWith('@img/sharp-') ? nativePackage(name) : path.join(modules, name);
+    const folder = decoder.includes(name) ? nativePackage(name) : path.join(modules, name);
     const { version, license } = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'));
     const text = fs.readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
     return [
@@ -142,7 +159,7 @@ const packagePath = path.resolve(values.out ?? path.join(root, `${manifest.name}
 const options = {
   cwd: stage,
   packagePath,
-  target,
+  ...(target !== universal && { target }),
   dependencies: false,
   allowMissingRepository: true,
   rewriteRelativeLinks: false,

@@ -133,6 +133,16 @@ export const texts = {
     'The run can go on with another engine: “--engine NAME” in a terminal, “Resume with Another Engine…” in the sidebar.',
   engineChosenOnnx: 'onnx trains on any processor without further installation.',
   engineChosenLast: '{engine} trains on the processor, because no other engine can train here.',
+  onnxNoNativeBuild: 'ONNX Runtime has no native code for {machine} in this installation.',
+  onnxNativeNotLoaded: 'ONNX Runtime’s native code does not load here ({reason}).',
+  onnxOnWebAssembly: 'onnx trains as WebAssembly instead, several times more slowly.',
+  onnxRuntimeAsked: 'onnx runs on the runtime that was asked for: {runtime}.',
+  onnxRuntimeUnknown: 'CONVLAB_ONNX_RUNTIME is “{name}”; it can be native or web.',
+  onnxWebNotLoaded: 'ONNX Runtime does not load as WebAssembly ({reason}).',
+  onnxWebMemory:
+    '{network} with {size} pictures at a time needs about {needed} GiB, more than the 4 GiB that WebAssembly can address.',
+  onnxWebMemoryAdvice:
+    'Use a smaller batchSize, microBatch or input size, or a machine that has native code for ONNX Runtime.',
   engineChosenGpu: '{engine} found a graphics processor: {device}.',
   engineNotChosenCpu: '{engine} would run on the processor here, where onnx is the better choice.',
   engineEmulates: '{engine} would emulate a graphics processor here ({device}), so it is only used when asked for.',

@@ -245,6 +245,8 @@ export interface EngineReport {
   readonly device?: { readonly kind: 'cpu' | 'gpu'; readonly name: string; readonly threads?: number };
   /** Why it cannot train here, or why `auto` leaves it alone although it could. */
   readonly reason?: Message;
+  /** What is to be known of how it would compute here. */
+  readonly notes?: readonly Message[];
   /** The one thing that the user can do to make it usable. */
   readonly action?: Message;
   /** Of the networks of the course notes, as far as they are known without measuring. */

@@ -240,7 +240,7 @@ const engineTexts: Record<EngineName, MessageId> = {
 };
 
 function facts(report: EngineReport): FactNode[] {
-  const { engine, device, reason, action, speeds } = report;
+  const { engine, device, reason, notes = [], action, speeds } = report;
   const fact = (name: string, icon: string, label: string, more: Partial<FactNode> = {}): FactNode => ({
     kind: 'fact',
     id: `${engine}:${name}`,
@@ -252,6 +252,7 @@ function facts(report: EngineReport): FactNode[] {
   const explain = { command: 'convlab.explainEngine', title: t(message('engineExplain')), arguments: [engine] };
   const spelledOut = (what: Message) => ({ tooltip: t(what), command: explain });
   if (reason) nodes.push(fact('reason', device ? 'info' : 'question', t(reason), spelledOut(reason)));
+  notes.forEach((note, i) => nodes.push(fact(`note${i}`, 'info', t(note), { tooltip: t(note) })));
   if (device) {
     nodes.push(fact('device', device.kind === 'gpu' ? 'circuit-board' : 'chip', device.name, { tooltip: device.name }));
     if (device.threads !== undefined) nodes.push(fact('threads', 'server-process', threadsText(device.threads)));

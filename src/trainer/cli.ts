@@ -285,8 +285,8 @@ async function engines(args: string[], values: Values): Promise<number> {
   const measuring = values.measure || values.network !== undefined || values.again;
   let status: number = Exit.ok;
   for (const report of await reportEngines({ threads }, packageJson.version)) {
-    const { engine, device, reason } = report;
-    if (!values.json) say(engineLine(report));
+    const { engine, device, reason, notes = [] } = report;
+    if (!values.json) [engineLine(report), ...notes.map((note) => `  ${t(note)}`)].forEach(say);
     if (!device) {
       if (values.json) say(JSON.stringify(report));
       continue;

@@ -26,6 +26,7 @@ export async function reportEngines(
     }
     // An engine that tells no number of threads has none to set.
     const threads = availability.device.threads === undefined ? undefined : (asked ?? availability.device.threads);
+    const { notes } = availability;
     const device = { ...availability.device, threads };
     const measured = lastMeasured({ engine, device: device.name, threads, convlab: version }, cache);
     const speeds = shapes
@@ -33,7 +34,7 @@ export async function reportEngines(
       .flatMap((shape) => networkSpeed(shape, measured, true) ?? []);
     const preferred = candidates[0]?.provider.name === engine;
     const reason = reasons.get(engine) ?? (preferred ? undefined : outrun(engine, device.kind));
-    return { engine, usable: true, preferred, device, reason, speeds };
+    return { engine, usable: true, preferred, device, reason, notes, speeds };
   });
 }
 

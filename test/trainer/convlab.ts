@@ -43,15 +43,18 @@ export function convlab(
     onText,
     onStart,
     env: extra,
+    dist = 'dist',
   }: {
     onText?: (text: string, kill: () => void) => void;
     onStart?: (kill: (signal: NodeJS.Signals) => void) => void;
     env?: Record<string, string>;
+    /** Where the program lies. */
+    dist?: string;
   } = {},
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, LANG: 'C', LC_ALL: 'C', CONVLAB_CACHE: cache, ...extra };
-    const child = spawn(process.execPath, [path.resolve('dist/cli.js'), ...args], {
+    const child = spawn(process.execPath, [path.resolve(dist, 'cli.js'), ...args], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -84,7 +84,7 @@ export async function openEngine(
       throw new UserError(message('engineUnusable', { engine: request, reason }), availability.action);
     }
     const opened = await open(provider);
-    return { ...opened, reasons: [message('engineChosenAsked', { engine: request }), ...opened.warnings] };
+    return { ...opened, reasons: [message('engineChosenAsked', { engine: request }), ...remarks(opened)] };
   }
   const { candidates, reasons: passedOver } = rank(await probeAll(of));
   const reasons = [...passedOver.values()];
@@ -99,7 +99,7 @@ export async function openEngine(
           reasons.push(message('engineNotChosenCpu', { engine: other.name }));
         }
       }
-      return { ...opened, reasons: [...reasons, ...opened.warnings] };
+      return { ...opened, reasons: [...reasons, ...remarks(opened)] };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       reasons.push(message('engineNotChosenReason', { engine, reason: english(error.userMessage) }));
@@ -107,3 +107,5 @@ export async function openEngine(
   }
   throw new UserError(message('engineNone', { reasons: reasons.map(english).join(' ') }));
 }
+
+const remarks = ({ engine, warnings }: ProvedEngine): Message[] => [...(engine.notes ?? []), ...warnings];

@@ -130,6 +130,8 @@ export interface EngineOptions {
   readonly memory?: MachineMemory;
   /** Optimizations to leave out, because they go wrong on this machine (see selfCheck.ts). */
   readonly without?: readonly Optimization[];
+  /** Library under the onnx engine: native code or WebAssembly; default: native where it can be used. */
+  readonly runtime?: 'native' | 'web';
 }
 
 /** An engine that has been opened: its library is loaded. */
@@ -140,13 +142,15 @@ export interface Engine {
   readonly versions: Readonly<Record<string, string>>;
   /** What it uses now of the optimizations that it can do without; default: none. */
   readonly optimizations?: readonly Optimization[];
+  /** Sentences on what it runs on here, where that is not what it would be elsewhere. */
+  readonly notes?: readonly Message[];
   compile(network: Network, options: ModelOptions): Promise<Model>;
   dispose(): Promise<void>;
 }
 
 /** Whether an engine can train here, and if not, why, and the one action that would change it. */
 export type Availability =
-  | { readonly usable: true; readonly device: Engine['device'] }
+  | { readonly usable: true; readonly device: Engine['device']; readonly notes?: readonly Message[] }
   | { readonly usable: false; readonly reason: Message; readonly action?: Message };
 
 /** An engine before its library is loaded. */

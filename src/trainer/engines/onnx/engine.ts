@@ -1,67 +1,100 @@
 /**
- * The embedded engine: ONNX Runtime on the processor, which comes inside the npm package `onnxruntime-node`. It is loaded
- * when the engine is opened, never before. choose.ts lists `onnxProvider` among the engines.
+ * The embedded engine: ONNX Runtime on the processor, which comes inside npm packages: as native code, and as WebAssembly
+ * where that cannot be used. It is loaded when the engine is opened, never before. choose.ts lists `onnxProvider` among the
+ * engines.
  */
-import type * as Ort from 'onnxruntime-node';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
+import { Message, message, UserError } from '../../../messages';
 import { Availability, Engine, EngineOptions, EngineProvider, Optimization } from '../engine';
 import { machineMemory } from '../memory';
-import { OnnxModel, OrtApi } from './model';
+import { OnnxModel } from './model';
+import {
+  firstLine,
+  NativeLibrary,
+  nativeLibrary,
+  openNative,
+  openWeb,
+  requestedRuntime,
+  Runtime,
+  RuntimeName,
+} from './runtime';
 
 const optimizations: readonly Optimization[] = ['winograd', 'fused-operators'];
 
-export const onnxProvider: EngineProvider = {
-  name: 'onnx',
+/** The provider; `library` is other than the default only in tests. */
+export function onnxProviderOf(library: NativeLibrary = nativeLibrary): EngineProvider {
+  return {
+    name: 'onnx',
 
-  async probe(): Promise<Availability> {
-    return { usable: true, device: device(physicalCores()) };
-  },
+    async probe(): Promise<Availability> {
+      const requested = requestedRuntime({});
+      const missing = requested === undefined ? library.missing() : undefined;
+      const runtime = requested ?? (missing ? 'web' : 'native');
+      return { usable: true, device: device(runtime, physicalCores()), notes: notesOn(requested, missing) };
+    },
 
-  async open(options: EngineOptions): Promise<Engine> {
-    const module = (await import('onnxruntime-node')) as OrtApi & { default?: OrtApi };
-    const ort = module.default ?? module;
-    const threads = options.threads ?? physicalCores();
-    const sessionOptions: Ort.InferenceSession.SessionOptions = {
-      executionProviders: ['cpu'],
-      executionMode: 'sequential',
-      // graph.ts writes the graph as it is to be computed, its order above all.
-      graphOptimizationLevel: 'disabled',
-      // A plan of the memory would be a second block beside the one that the first, unplanned step leaves behind.
-      enableMemPattern: false,
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      logSeverityLevel: 3,
-    };
-    const models = new Set<OnnxModel>();
-    return {
-      name: 'onnx',
-      device: device(threads),
-      versions: { 'onnxruntime-node': ort.env.versions.node ?? ort.env.versions.common },
-      optimizations: optimizations.filter((optimization) => !options.without?.includes(optimization)),
-      async compile(network, modelOptions) {
-        const model: OnnxModel = new OnnxModel(
-          ort,
-          network,
-          modelOptions,
-          sessionOptions,
-          () => models.delete(model),
-          options.memory ?? machineMemory(),
-          options.without,
-        );
-        models.add(model);
-        return model;
-      },
-      async dispose() {
-        for (const model of [...models]) await model.dispose();
-      },
-    };
-  },
-};
+    async open(options: EngineOptions): Promise<Engine> {
+      const { runtime, notes } = await openRuntime(library, options);
+      const models = new Set<OnnxModel>();
+      return {
+        name: 'onnx',
+        device: device(runtime.name, runtime.threads),
+        versions: runtime.versions,
+        optimizations: optimizations.filter((optimization) => !options.without?.includes(optimization)),
+        notes,
+        async compile(network, modelOptions) {
+          const model: OnnxModel = new OnnxModel(
+            runtime,
+            network,
+            modelOptions,
+            () => models.delete(model),
+            options.memory ?? machineMemory(),
+            options.without,
+          );
+          models.add(model);
+          return model;
+        },
+        async dispose() {
+          for (const model of [...models]) await model.dispose();
+        },
+      };
+    },
+  };
+}
 
-function device(threads: number): Engine['device'] {
-  return { kind: 'cpu', name: cpus()[0]?.model.trim() ?? process.arch, threads };
+export const onnxProvider: EngineProvider = onnxProviderOf();
+
+/** Native where it can be used, else WebAssembly; one that was asked for is never replaced. */
+async function openRuntime(
+  library: NativeLibrary,
+  options: EngineOptions,
+): Promise<{ runtime: Runtime; notes: readonly Message[] }> {
+  const threads = options.threads ?? physicalCores();
+  const requested = requestedRuntime(options);
+  if (requested === 'web') return { runtime: await openWeb(threads), notes: notesOn(requested, undefined) };
+  let failure = library.missing();
+  if (!failure) {
+    try {
+      return { runtime: await openNative(library, threads), notes: notesOn(requested, undefined) };
+    } catch (error) {
+      failure = message('onnxNativeNotLoaded', { reason: firstLine(error) });
+    }
+  }
+  if (requested === 'native') throw new UserError(failure);
+  return { runtime: await openWeb(threads), notes: notesOn(undefined, failure) };
+}
+
+/** What is to be said of the choice between the two: nothing where it is the usual one. */
+function notesOn(requested: RuntimeName | undefined, failure: Message | undefined): Message[] {
+  if (requested) return [message('onnxRuntimeAsked', { runtime: requested })];
+  return failure ? [failure, message('onnxOnWebAssembly')] : [];
+}
+
+function device(runtime: RuntimeName, threads: number): Engine['device'] {
+  const processor = cpus()[0]?.model.trim() ?? process.arch;
+  return { kind: 'cpu', name: runtime === 'web' ? `WebAssembly, ${processor}` : processor, threads };
 }
 
 /** Cores without hyper-threading: a second thread on one core only takes the first one's cache. */

@@ -3,7 +3,7 @@
  * and the sessions that compute passes over it, compiled when a batch size is first met. engine.ts makes them.
  */
 import type * as Ort from 'onnxruntime-node';
-import type { Message } from '../../../messages';
+import { Message, message, UserError } from '../../../messages';
 import { elements, Network, Op, parameterCount, Tensors } from '../../../networks/network';
 import {
   Batch,
@@ -19,19 +19,7 @@ import { MachineMemory, passSize } from '../memory';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import { AdamMemory, SquaredNorms } from './adam';
 import { EvaluationGraph, evaluationGraph, trainingGraph, TrainingGraph } from './lowering';
-
-export type OrtApi = typeof Ort;
-
-/**
- * What a step holds: so many times what its values take at once, for the allocator leaves gaps, and so many copies of the
- * parameters – they, the moments and the gradients, and as much again while ONNX Runtime computes these. Chosen so that
- * no measured process takes more: VGG-16 by 8, 16 and 32, AlexNet, ResNet-18 and ResNet-50 by 32 at 224 pixels, ResNet-18 at
- * 64 pixels. They took 0.73 to 0.93 of it.
- */
-const valuesOverhead = 2;
-const parameterCopies = 8;
-/** The process before it trains. */
-const processBytes = 300e6;
+import type { Runtime } from './runtime';
 
 /** A compiled graph with the tensors it reads and writes; their buffers are reused from pass to pass. */
 interface Session {
@@ -76,21 +64,25 @@ export class OnnxModel implements Model {
   private readonly evaluationSize: number;
 
   constructor(
-    private readonly ort: OrtApi,
+    private readonly runtime: Runtime,
     readonly network: Network,
     private readonly options: ModelOptions,
-    private readonly sessionOptions: Ort.InferenceSession.SessionOptions,
     private readonly onDispose: () => void,
     machine: MachineMemory,
     private readonly without?: readonly Optimization[],
   ) {
     const { batchSize } = options;
+    const { bytes = Infinity } = runtime.memory;
     const { microBatch, warnings } =
       options.microBatch === undefined
-        ? passSize(network, batchSize, (size) => this.stepBytes(size), machine)
+        ? passSize(network, batchSize, (size) => this.bytesOf(this.graphOf(size)), {
+            total: machine.total,
+            available: Math.min(machine.available, bytes),
+          })
         : { microBatch: Math.min(options.microBatch, batchSize), warnings: [] };
     this.microBatch = microBatch;
     this.warnings = warnings;
+    if (bytes < Infinity) checkMemory(network, microBatch, this.bytesOf(this.graphOf(microBatch)), bytes);
     this.memory = new AdamMemory(
       network.parameters.map((p) => elements(p.shape)),
       this.microBatch < options.batchSize,
@@ -181,7 +173,7 @@ export class OnnxModel implements Model {
           images = filled;
         }
         feeds[graph.images] = this.tensor(images, [evaluationSize, ...network.inputShape]);
-        await session.run(feeds, fetches);
+        await this.runtime.run(session, feeds, fetches);
         logits.set(part.subarray(0, size * network.outputs), start * network.outputs);
       }
       return { lossSum: summarize(logits, batch, network.outputs, this.options.loss).lossSum, logits };
@@ -222,7 +214,7 @@ export class OnnxModel implements Model {
         const mask = masks.get(ordinal)!.subarray(start * features, (start + size) * features);
         feeds[name] = this.tensor(mask, [size, ...shape]);
       });
-      await pass.session.run(feeds, this.fetchesOf(pass, start === 0));
+      await this.runtime.run(pass.session, feeds, this.fetchesOf(pass, start === 0));
       if (start > 0) this.memory.accumulate();
       logits.set(pass.logits, start * network.outputs);
       peaks = peaks ? peaks.map((peak, c) => Math.max(peak, pass.peaks![c]!)) : pass.peaks?.slice();
@@ -247,17 +239,18 @@ export class OnnxModel implements Model {
     return this.written.graph;
   }
 
-  /** Bytes that a step takes with passes of `size` examples. */
-  private stepBytes(size: number): number {
-    const fixed = processBytes + parameterCopies * 4 * parameterCount(this.network);
-    return fixed + valuesOverhead * this.graphOf(size).peakBytes;
+  /** Bytes that a step takes with passes over this graph. */
+  private bytesOf({ peakBytes }: TrainingGraph): number {
+    const { process, parameters, values } = this.runtime.memory;
+    return process + parameters * 4 * parameterCount(this.network) + values * peakBytes;
   }
 
   private async openTraining(size: number): Promise<TrainingSession> {
     const { network } = this;
     const graph = this.graphOf(size);
     this.written = undefined;
-    const session = await this.ort.InferenceSession.create(graph.model, this.sessionOptions);
+    await this.makeRoom(graph);
+    const session = await this.runtime.createSession(graph.model);
     const targets = new Float32Array(size * network.outputs);
     const scale = new Float32Array(1);
     const logits = new Float32Array(size * network.outputs);
@@ -279,10 +272,22 @@ export class OnnxModel implements Model {
     return opened;
   }
 
+  /** Gives up other sessions where memory is limited and would not hold them beside one more. */
+  private async makeRoom(graph: TrainingGraph): Promise<void> {
+    const { bytes = Infinity } = this.runtime.memory;
+    const taken = () =>
+      [...this.training.values(), { graph }].reduce((sum, other) => sum + this.bytesOf(other.graph), 0);
+    for (const [size, { session }] of this.training) {
+      if (taken() <= bytes) return;
+      this.training.delete(size);
+      await session.release();
+    }
+  }
+
   private async openEvaluation(size: number): Promise<EvaluationSession> {
     const { network } = this;
     const graph = evaluationGraph(network, size, this.without);
-    const session = await this.ort.InferenceSession.create(graph.model, this.sessionOptions);
+    const session = await this.runtime.createSession(graph.model);
     const feeds = this.parameterFeeds();
     network.buffers.forEach(({ name, shape }, k) => (feeds[name] = this.tensor(this.buffers[k]!, shape)));
     const logits = new Float32Array(size * network.outputs);
@@ -298,7 +303,7 @@ export class OnnxModel implements Model {
   }
 
   private tensor(values: Float32Array, shape: readonly number[]): Ort.Tensor {
-    return new this.ort.Tensor('float32', values, shape);
+    return new this.runtime.ort.Tensor('float32', values, shape);
   }
 
   /** Batch norm's running statistics take in those of a pass of `size` examples. */
@@ -359,6 +364,16 @@ export class OnnxModel implements Model {
 
 /** Whether an operation has running statistics that training moves. */
 const moves = (op: Op): op is Extract<Op, { kind: 'batchNorm' }> => op.kind === 'batchNorm' && !op.frozen;
+
+/** @throws UserError when a pass cannot fit into the memory that the runtime can address */
+function checkMemory(network: Network, size: number, needed: number, bytes: number): void {
+  if (needed <= bytes) return;
+  const gigabytes = (needed / 2 ** 30).toFixed(1);
+  throw new UserError(
+    message('onnxWebMemory', { network: network.name, size, needed: gigabytes }),
+    message('onnxWebMemoryAdvice'),
+  );
+}
 
 function ratios(norms: readonly SquaredNorms[]): { gradientNorm: Float64Array; updateRatio: Float64Array } {
   return {
