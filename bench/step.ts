@@ -1,7 +1,8 @@
 /**
- * `npm run bench -- step [network…] [--steps N] [--pairs N] [--threads N] [--without-pytorch]`: images per second and peak
+ * `npm run bench -- step [network…] [--steps N] [--pairs N] [--threads N] [--without-pytorch] [--webassembly]`: images per second and peak
  * memory of a whole training step, of ConvLab's embedded engine and of PyTorch (the Pythons that CONVLAB_PYTHON lists,
- * separated as in PATH, or python3), each as shipped and with the allocator settings that ConvLab gives its own process.
+ * separated as in PATH, or python3), each as shipped and with the allocator settings that ConvLab gives its own process;
+ * with --webassembly also of ConvLab as it runs where it has no native code.
  * Every figure comes from processes that take turns, one pair after another, so that a change of the machine's pace meets
  * them all; a row gives medians over the pairs and the median and range of the ratios within pairs.
  */
@@ -9,6 +10,7 @@ import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { EngineOptions } from '../src/trainer/engines/engine';
 import { onnxProvider } from '../src/trainer/engines/onnx/engine';
 import { allocatorTunables } from '../src/trainerClient';
 import {
@@ -36,8 +38,8 @@ interface Timing {
 }
 
 /** The child process: times the steps of one network on the embedded engine. */
-async function timeConvLab(name: Measured, steps: number, threads: number | undefined): Promise<Timing> {
-  const engine = await onnxProvider.open({ threads });
+async function timeConvLab(name: Measured, steps: number, options: EngineOptions): Promise<Timing> {
+  const engine = await onnxProvider.open(options);
   // In passes of the engine's own choice, as users train.
   const model = await engine.compile(networkOf(name), { ...optionsOf(name), microBatch: undefined });
   await loadInitial(model);
@@ -48,14 +50,34 @@ async function timeConvLab(name: Measured, steps: number, threads: number | unde
   return result;
 }
 
-/** One way to run PyTorch, measured beside ConvLab. */
+/** What is measured beside ConvLab. */
 interface Opponent {
   readonly title: string;
-  readonly python: string;
-  readonly tunables: string | undefined;
+  time(name: Measured, steps: number, threads: number): Timing;
 }
 
-function opponents(): Opponent[] {
+function timeInChild(name: Measured, steps: number, threads: number, runtime: 'native' | 'web'): Timing {
+  const numbers = ['--steps', String(steps), '--threads', String(threads), '--runtime', runtime];
+  return child(process.execPath, [__filename, '--child', name, ...numbers], allocatorTunables);
+}
+
+const webAssembly: Opponent = {
+  title: 'ConvLab as WebAssembly',
+  time: (name, steps, threads) => timeInChild(name, steps, threads, 'web'),
+};
+
+function pyTorch(title: string, python: string, tunables: string | undefined): Opponent {
+  const script = join(__dirname, '../../bench/step.py');
+  return {
+    title,
+    time: (name, steps, threads) => {
+      const { batch, size } = workloads[name];
+      return child(python, [script, name, ...[batch, size, steps, threads].map(String)], tunables);
+    },
+  };
+}
+
+function pyTorches(): Opponent[] {
   const pythons = (process.env['CONVLAB_PYTHON'] ?? 'python3').split(delimiter);
   return pythons.flatMap((python) => {
     const found = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
@@ -64,10 +86,7 @@ function opponents(): Opponent[] {
       return [];
     }
     const title = `PyTorch ${found.stdout.trim()}`;
-    return [
-      { title: `${title}, as shipped`, python, tunables: undefined },
-      { title: `${title}, tuned`, python, tunables: allocatorTunables },
-    ];
+    return [pyTorch(`${title}, as shipped`, python, undefined), pyTorch(`${title}, tuned`, python, allocatorTunables)];
   });
 }
 
@@ -80,12 +99,15 @@ async function main(): Promise<void> {
       pairs: { type: 'string', default: '3' },
       threads: { type: 'string' },
       'without-pytorch': { type: 'boolean', default: false },
+      webassembly: { type: 'boolean', default: false },
+      runtime: { type: 'string' },
     },
   });
   const threads = values.threads === undefined ? undefined : Number(values.threads);
   const names = knownNetworks(positionals.length > 0 ? positionals : Object.keys(workloads));
   if (values.child) {
-    console.log(JSON.stringify(await timeConvLab(names[0]!, Number(values.steps), threads)));
+    const runtime = values.runtime as EngineOptions['runtime'];
+    console.log(JSON.stringify(await timeConvLab(names[0]!, Number(values.steps), { threads, runtime })));
     return;
   }
   const cores = threads ?? (await probedThreads());
@@ -93,7 +115,7 @@ async function main(): Promise<void> {
   const versions = Object.entries(engine.versions).map(([name, version]) => `${name} ${version}`);
   console.log(`${engine.device.name}, ${cores} threads; ${versions.join(', ')}, Node ${process.version}`);
   await engine.dispose();
-  const others = values['without-pytorch'] ? [] : opponents();
+  const others = [...(values['without-pytorch'] ? [] : pyTorches()), ...(values.webassembly ? [webAssembly] : [])];
   for (const name of names) {
     compare(name, others, Number(values.steps ?? workloads[name].steps), Number(values.pairs), cores);
   }
@@ -105,12 +127,8 @@ function compare(name: Measured, others: readonly Opponent[], steps: number, pai
   const own: Timing[] = [];
   const theirs = others.map((): Timing[] => []);
   for (let pair = 0; pair < pairs; pair++) {
-    const ownArguments = [__filename, '--child', name, '--steps', String(steps), '--threads', String(threads)];
-    own.push(child(process.execPath, ownArguments, allocatorTunables));
-    for (const [i, { python, tunables }] of others.entries()) {
-      const script = join(__dirname, '../../bench/step.py');
-      theirs[i]!.push(child(python, [script, name, ...[batch, size, steps, threads].map(String)], tunables));
-    }
+    own.push(timeInChild(name, steps, threads, 'native'));
+    others.forEach((other, i) => theirs[i]!.push(other.time(name, steps, threads)));
   }
   const digits = (x: number) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
   const row = (title: string, timings: readonly Timing[]) => {
