@@ -1,0 +1,47 @@
+/**
+ * The same seed, engine and machine: the same metrics, to the last digit. Two runs of the real child process, with its
+ * own number of threads, on pictures that worker threads decode and augment in whatever order they come to them.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { fill } from '../unit/drawnPictures';
+import { convlab, curve, onlyRun, temporaryFolder } from './convlab';
+
+let folder: string;
+beforeAll(async () => {
+  folder = temporaryFolder();
+  await fill(path.join(folder, 'cat_dog'), { cat: 40, dog: 40 });
+});
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+/** What a run with this seed leaves: its curve, and the weights that it ends with. */
+async function trained(experiment: string, seed: number): Promise<{ figures: unknown[]; weights: Buffer }> {
+  const runs = fs.mkdtempSync(path.join(folder, 'runs-'));
+  const result = await convlab([
+    ...['train', experiment, '--preset', 'quick', '--engine', 'onnx', '--set', 'input.size=64', '--set', 'batchSize=8'],
+    ...['--limit', '32', '--epochs', '2', '--seed', String(seed)],
+    ...['--data', path.join(folder, 'cat_dog'), '--runs', runs],
+  ]);
+  expect(result.error).toBe('');
+  expect(result.status).toBe(0);
+  const run = onlyRun(runs);
+  const figures = curve(run);
+  const weights = fs.readFileSync(path.join(run, 'checkpoints', 'last.safetensors'));
+  fs.rmSync(runs, { recursive: true });
+  return { figures, weights };
+}
+
+// Together they have every layer that draws lots or sums over a batch: batch norm here, dropout there.
+it.each(['resnet18-catdog', 'alexnet-catdog'])('two runs of %s are one another’s copies', async (experiment) => {
+  const [first, second] = [await trained(experiment, 7), await trained(experiment, 7)];
+  // Four steps and a validation each epoch, and the test.
+  expect(first.figures).toHaveLength(11);
+  expect(second.figures).toEqual(first.figures);
+  expect(second.weights.equals(first.weights)).toBe(true);
+});
+
+it('another seed gives another run', async () => {
+  const [first, second] = [await trained('resnet18-catdog', 7), await trained('resnet18-catdog', 8)];
+  expect(second.figures).not.toEqual(first.figures);
+});
