@@ -36,6 +36,11 @@ export interface ModelOptions {
    * Default: chosen by the engine from the memory at hand.
    */
   readonly microBatch?: number;
+  /**
+   * Whether a step looks at norms and dead ReLUs; default: true. Without, which only benchmarks ask for, to see what it
+   * costs, an engine may leave them empty or 0.
+   */
+  readonly diagnostics?: boolean;
 }
 
 /** Examples as the network sees them. Buffers may be reused by the caller once the call that took them settles. */

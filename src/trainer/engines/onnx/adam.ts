@@ -53,12 +53,14 @@ export class AdamMemory {
    * @param lengths of the tensors
    * @param accumulating whether a step takes several passes
    * @param trained whether a tensor is updated; default: each of them
+   * @param measuring whether updates tell norms; they are 0 otherwise
    * @throws RangeError when they need more than the 4 GiB that a WebAssembly memory can have, or than the system gives
    */
   constructor(
     lengths: readonly number[],
     accumulating: boolean,
     private readonly trained: (index: number) => boolean = () => true,
+    measuring = true,
   ) {
     const padded = lengths.map((n) => Math.ceil(n / lanes) * lanes);
     const floats = padded.reduce((sum, n) => sum + n, 0);
@@ -81,7 +83,7 @@ export class AdamMemory {
     this.secondMoment = views('secondMoment');
     this.partial = views('partial');
     this.norms = new Float64Array(memory.buffer, 0, 3);
-    this.kernel = instantiate<Kernel>({ update, accumulate }, memory).functions;
+    this.kernel = instantiate<Kernel>({ update: updateKernel(measuring), accumulate }, memory).functions;
   }
 
   /**
@@ -141,47 +143,52 @@ interface Kernel {
 const blockRegisters = blockFloats / lanes;
 
 /** Updates one tensor, register by register, and stores the sums of squares at the memory's begin. See {@link Kernel}. */
-const update = define(
-  ['i32', 'i32', 'i32', 'i32', 'i32', 'f32', 'f32', 'f32', 'f32', 'f32', 'f32'],
-  (scope, parameter, gradient, firstMoment, secondMoment, registers, ...settings) => {
-    const prepared: Statement[] = [];
-    const everywhere = (setting: F32): V128 => {
-      const register = scope.v128();
-      prepared.push(set(register, f32x4.splat(setting)));
-      return register;
-    };
-    const [take1, keep2, take2] = [everywhere(settings[0]), everywhere(settings[1]), everywhere(settings[2])];
-    const [stepSize, rootScale, eps] = [everywhere(settings[3]), everywhere(settings[4]), everywhere(settings[5])];
-    const [p, g, m, v, change] = [scope.v128(), scope.v128(), scope.v128(), scope.v128(), scope.v128()];
-    const squares = [g, change, p].map((value) => ({ value, sum: scope.v128(), total: scope.f64() }));
-    const [blocks, block, counter] = [scope.i32(), scope.i32(), scope.i32()];
-    const { add, sub, mul, div, sqrt } = f32x4;
-    const inner = [
-      ...[set(p, v128.load(parameter)), set(g, v128.load(gradient)), set(m, v128.load(firstMoment))],
-      // As PyTorch's lerp.
-      ...[set(m, add(m, mul(sub(g, m), take1))), v128.store(firstMoment, m)],
-      set(v, add(mul(v128.load(secondMoment), keep2), mul(mul(g, g), take2))),
-      v128.store(secondMoment, v),
-      set(change, div(mul(m, stepSize), add(mul(sqrt(v), rootScale), eps))),
-      v128.store(parameter, sub(p, change)),
-      ...squares.map(({ value, sum }) => set(sum, add(sum, mul(value, value)))),
-      ...[parameter, gradient, firstMoment, secondMoment].map((pointer) => addTo(pointer, 4 * lanes)),
-    ];
-    const count = i32.shiftRight(i32.add(registers, i32.of(blockRegisters - 1)), i32.of(Math.log2(blockRegisters)));
-    return [
-      ...prepared,
-      ...squares.map(({ total }) => set(total, f64.zero)),
-      repeat(blocks, count, [
-        set(block, i32.select(registers, i32.of(blockRegisters), i32.lessThan(registers, i32.of(blockRegisters)))),
-        set(registers, i32.sub(registers, block)),
-        ...squares.map(({ sum }) => set(sum, f32x4.zero)),
-        repeat(counter, block, inner),
-        ...squares.map(({ sum, total }) => set(total, f64.add(total, sumOfLanes(sum)))),
-      ]),
-      ...squares.map(({ total }, i) => f64.store(i32.of(0), total, 8 * i)),
-    ];
-  },
-);
+const updateKernel = (measuring: boolean) =>
+  define(
+    ['i32', 'i32', 'i32', 'i32', 'i32', 'f32', 'f32', 'f32', 'f32', 'f32', 'f32'],
+    (scope, parameter, gradient, firstMoment, secondMoment, registers, ...settings) => {
+      const prepared: Statement[] = [];
+      const everywhere = (setting: F32): V128 => {
+        const register = scope.v128();
+        prepared.push(set(register, f32x4.splat(setting)));
+        return register;
+      };
+      const [take1, keep2, take2] = [everywhere(settings[0]), everywhere(settings[1]), everywhere(settings[2])];
+      const [stepSize, rootScale, eps] = [everywhere(settings[3]), everywhere(settings[4]), everywhere(settings[5])];
+      const [p, g, m, v, change] = [scope.v128(), scope.v128(), scope.v128(), scope.v128(), scope.v128()];
+      const squares = (measuring ? [g, change, p] : []).map((value) => ({
+        value,
+        sum: scope.v128(),
+        total: scope.f64(),
+      }));
+      const [blocks, block, counter] = [scope.i32(), scope.i32(), scope.i32()];
+      const { add, sub, mul, div, sqrt } = f32x4;
+      const inner = [
+        ...[set(p, v128.load(parameter)), set(g, v128.load(gradient)), set(m, v128.load(firstMoment))],
+        // As PyTorch's lerp.
+        ...[set(m, add(m, mul(sub(g, m), take1))), v128.store(firstMoment, m)],
+        set(v, add(mul(v128.load(secondMoment), keep2), mul(mul(g, g), take2))),
+        v128.store(secondMoment, v),
+        set(change, div(mul(m, stepSize), add(mul(sqrt(v), rootScale), eps))),
+        v128.store(parameter, sub(p, change)),
+        ...squares.map(({ value, sum }) => set(sum, add(sum, mul(value, value)))),
+        ...[parameter, gradient, firstMoment, secondMoment].map((pointer) => addTo(pointer, 4 * lanes)),
+      ];
+      const count = i32.shiftRight(i32.add(registers, i32.of(blockRegisters - 1)), i32.of(Math.log2(blockRegisters)));
+      return [
+        ...prepared,
+        ...squares.map(({ total }) => set(total, f64.zero)),
+        repeat(blocks, count, [
+          set(block, i32.select(registers, i32.of(blockRegisters), i32.lessThan(registers, i32.of(blockRegisters)))),
+          set(registers, i32.sub(registers, block)),
+          ...squares.map(({ sum }) => set(sum, f32x4.zero)),
+          repeat(counter, block, inner),
+          ...squares.map(({ sum, total }) => set(total, f64.add(total, sumOfLanes(sum)))),
+        ]),
+        ...squares.map(({ total }, i) => f64.store(i32.of(0), total, 8 * i)),
+      ];
+    },
+  );
 
 const accumulate = define(['i32', 'i32', 'i32'], (scope, sum, addend, registers) => [
   repeat(scope.i32(), registers, [

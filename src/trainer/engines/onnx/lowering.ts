@@ -38,7 +38,7 @@ export interface TrainingGraph {
   readonly gradients: readonly ({ readonly name: string; readonly shape: readonly number[] } | undefined)[];
   /** Inputs: the running statistics of frozen batch norms, by the names of their buffers. */
   readonly buffers: readonly string[];
-  /** Per relu node, joined: the largest output of each channel over the batch. Absent without a relu. */
+  /** Per relu node, joined: the largest output of each channel over the batch. Absent without a relu, or unasked. */
   readonly peaks?: string;
   /** Per batch norm node that is not frozen, joined: mean and biased variance of each channel over the batch. Absent without one. */
   readonly statistics?: string;
@@ -55,8 +55,9 @@ export function trainingGraph(
   size: number,
   loss: LossName,
   without?: readonly Optimization[],
+  diagnostics = true,
 ): TrainingGraph {
-  return new TrainingLowering(network, size, loss, without).lower();
+  return new TrainingLowering(network, size, loss, without, diagnostics).lower();
 }
 
 export function evaluationGraph(network: Network, size: number, without?: readonly Optimization[]): EvaluationGraph {
@@ -200,6 +201,7 @@ class TrainingLowering {
     private readonly size: number,
     private readonly loss: LossName,
     without: readonly Optimization[] | undefined,
+    private readonly diagnostics: boolean,
   ) {
     this.graph = new Graph(`${network.name}, training`, without);
     this.parameters = parameterInputs(this.graph, network);
@@ -300,7 +302,7 @@ class TrainingLowering {
       return { y: graph.mul(x, mask), backward: (dy) => ({ inputs: [graph.mul(dy, mask)] }) };
     }
     const result = forward(graph, node, inputs, parameter);
-    if (op.kind === 'relu') {
+    if (op.kind === 'relu' && this.diagnostics) {
       this.peaks.push(graph.reduce('ReduceMax', rowsOf(graph, result.y), [1]));
     }
     return result;

@@ -87,6 +87,7 @@ export class OnnxModel implements Model {
       network.parameters.map((p) => elements(p.shape)),
       this.microBatch < options.batchSize,
       (k) => !network.parameters[k]!.frozen,
+      options.diagnostics,
     );
     this.buffers = network.buffers.map((b) => new Float32Array(elements(b.shape)));
     this.evaluationSize = defaultEvaluationSize(network, options.batchSize);
@@ -234,7 +235,8 @@ export class OnnxModel implements Model {
 
   private graphOf(size: number): TrainingGraph {
     if (this.written?.size !== size) {
-      this.written = { size, graph: trainingGraph(this.network, size, this.options.loss, this.without) };
+      const { loss, diagnostics } = this.options;
+      this.written = { size, graph: trainingGraph(this.network, size, loss, this.without, diagnostics) };
     }
     return this.written.graph;
   }
@@ -331,11 +333,12 @@ export class OnnxModel implements Model {
 
   private deadShare(peaks: Float32Array | undefined): Float64Array {
     const shares: number[] = [];
+    if (!peaks) return Float64Array.from(shares);
     let at = 0;
     for (const { op, shape } of this.network.nodes) {
       if (op.kind !== 'relu') continue;
       let dead = 0;
-      for (const end = at + shape[0]!; at < end; at++) if (peaks![at] === 0) dead++;
+      for (const end = at + shape[0]!; at < end; at++) if (peaks[at] === 0) dead++;
       shares.push(dead / shape[0]!);
     }
     return Float64Array.from(shares);
