@@ -18,7 +18,7 @@ import { Notices } from './host/notices';
 import { Panels, panelType } from './host/panels';
 import { Resumption } from './host/resumption';
 import { RunList } from './host/runList';
-import { nodeSetting, workspaceFolders } from './host/settings';
+import { nodeSetting, proxyEnvironment, workspaceFolders } from './host/settings';
 import { TensorflowSetup } from './host/tensorflowSetup';
 import { message } from './messages';
 import type { TrainerOptions } from './trainerClient';
@@ -32,7 +32,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const trainer = (): TrainerOptions => ({
     script: path.join(context.extensionPath, 'dist', 'trainer.js'),
     execPath: nodeSetting(),
-    env: { CONVLAB_STORAGE: globalStorageUri.fsPath },
+    env: { CONVLAB_STORAGE: globalStorageUri.fsPath, ...proxyEnvironment() },
     lowPriority: true,
   });
   live = new LiveRuns(trainer, globalStorageUri, log);

@@ -8,6 +8,7 @@ import * as vscode from 'vscode';
 import { DatasetName, datasetTitles, Experiment, resolveExperiment } from '../experiment';
 import { findExperiment } from '../experimentFiles';
 import { message, UserError } from '../messages';
+import { networks } from '../networks/catalog';
 import { lockHolder } from '../runs';
 import type { ComparisonPanel } from './comparisonPanel';
 import type { DatasetNode, Datasets } from './datasets';
@@ -19,7 +20,15 @@ import { dateTime, t, translate } from './localize';
 import type { Log } from './log';
 import type { Panels } from './panels';
 import { exportNetwork, reveal } from './exporting';
-import { pickDataset, pickEngine, pickExperiment, pickPreset, pickRun, pickTraining } from './picks';
+import {
+  pickDataset,
+  pickEngine,
+  pickExperiment,
+  pickExperimentToStart,
+  pickPreset,
+  pickRun,
+  pickTraining,
+} from './picks';
 import { Run } from './run';
 import { resumable, RunLine, RunList } from './runList';
 import { overridesFromSettings, presetSetting } from './settings';
@@ -60,6 +69,7 @@ export class Commands implements vscode.Disposable {
       log.command('convlab.compare', (target) => this.comparison.show(isNode(target, 'run') ? [target.line] : [])),
       log.command('convlab.deleteRun', (target) => this.deleteRun(target)),
       log.command('convlab.revealRun', (target) => this.revealRun(target)),
+      log.command('convlab.startFromRun', (target) => this.startFromRun(target)),
       log.command('convlab.exportRun', (target) => this.exportRun(target)),
       log.command('convlab.showExamples', (target) => this.showExamples(target)),
       log.command('convlab.fetchDataset', (target) => this.fetchDataset(target)),
@@ -94,12 +104,17 @@ export class Commands implements vscode.Disposable {
     return this.trainAny();
   }
 
-  private async train(experiment: Experiment): Promise<void> {
-    const overrides = overridesFromSettings();
+  /** @param start a finished run to start from; the new run becomes its neighbour */
+  private async train(experiment: Experiment, start?: RunLine): Promise<void> {
+    const overrides = {
+      ...overridesFromSettings(),
+      ...(start && { 'network.weights': { run: start.name } }),
+    };
     const wish = presetSetting();
     const preset = wish === 'ask' ? await pickPreset(experiment, overrides, this.estimator) : wish;
     if (preset === undefined) return;
-    this.panels.show(this.live.start(resolveExperiment(experiment, preset, overrides)));
+    const runsFolder = start && path.dirname(start.folder);
+    this.panels.show(this.live.start(resolveExperiment(experiment, preset, overrides), runsFolder));
   }
 
   /** @param target a run, an experiment of the tree, or nothing: the run that is being trained */
@@ -198,6 +213,21 @@ export class Commands implements vscode.Disposable {
     await reveal(vscode.Uri.file(folder));
   }
 
+  /** Trains an experiment of the same network from what a run has learnt. */
+  private async startFromRun(target: unknown): Promise<void> {
+    const line = await this.targetLine(target, 'pickRunToStartFrom', ({ state }) => state === 'finished');
+    if (!line) return;
+    if (line.state !== 'finished') {
+      throw new UserError(message('runNotFinished', { run: line.name }), message('runNotFinishedAdvice'));
+    }
+    const { name } = line.record.experiment.network;
+    const experiments = this.experiments.usable.filter(({ network }) => network.name === name);
+    const network = networks[name].title;
+    if (experiments.length === 0) throw new UserError(message('startNoExperiment', { network }));
+    const experiment = await pickExperimentToStart(experiments, network);
+    if (experiment) await this.train(experiment, line);
+  }
+
   private async exportRun(target: unknown): Promise<void> {
     const line = await this.targetLine(target, 'pickRunToExport', ({ state }) => state === 'finished');
     if (line) await exportNetwork(line, this.terminal);
@@ -238,7 +268,13 @@ export class Commands implements vscode.Disposable {
   /** The run that a command is about: a node of the tree, a folder in one of the runs folders, or the user's choice. */
   private async targetLine(
     target: unknown,
-    question: 'pickRunToOpen' | 'pickRunToResume' | 'pickRunToDelete' | 'pickRunToReveal' | 'pickRunToExport',
+    question:
+      | 'pickRunToOpen'
+      | 'pickRunToResume'
+      | 'pickRunToDelete'
+      | 'pickRunToReveal'
+      | 'pickRunToExport'
+      | 'pickRunToStartFrom',
     fits: (line: RunLine) => boolean,
   ): Promise<RunLine | undefined> {
     if (isNode(target, 'run')) {

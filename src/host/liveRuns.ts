@@ -11,7 +11,14 @@ import { lockHolder } from '../runs';
 import type { TrainerEnd, TrainerOptions } from '../trainerClient';
 import type { Log } from './log';
 import { Run, RunChange } from './run';
-import { dataFolderFor, engineSetting, newRunsFolder, threadsSetting, workspaceFolders } from './settings';
+import {
+  dataFolderFor,
+  engineSetting,
+  newRunsFolder,
+  threadsSetting,
+  weightsFolderSetting,
+  workspaceFolders,
+} from './settings';
 
 export interface RunEnd {
   readonly run: Run;
@@ -69,9 +76,12 @@ export class LiveRuns implements vscode.Disposable {
     });
   }
 
-  /** Starts to train; the trainer makes the run's folder in the runs folder of this window. */
-  start(experiment: ResolvedExperiment): Run {
-    const run = Run.toStart(experiment);
+  /**
+   * Starts to train; the trainer makes the run's folder.
+   * @param runsFolder where; default: the runs folder of this window
+   */
+  start(experiment: ResolvedExperiment, runsFolder?: string): Run {
+    const run = Run.toStart(experiment, runsFolder);
     this.train(run);
     return run;
   }
@@ -106,7 +116,8 @@ export class LiveRuns implements vscode.Disposable {
   }
 
   private train(run: Run, engine?: EngineRequest): void {
-    const runsFolder = run.folder === undefined ? newRunsFolder(this.globalStorage) : path.dirname(run.folder);
+    const runsFolder =
+      run.folder === undefined ? (run.runsFolder ?? newRunsFolder(this.globalStorage)) : path.dirname(run.folder);
     const { experiment } = run;
     const request = {
       engine: engine ?? engineSetting(),
@@ -114,6 +125,7 @@ export class LiveRuns implements vscode.Disposable {
       threads: threadsSetting(),
       dataFolder: dataFolderFor(experiment.dataset.name),
       searchFolders: workspaceFolders(),
+      weightsFolder: weightsFolderSetting(),
       runsFolder,
     };
     const options = this.trainer();

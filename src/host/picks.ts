@@ -73,6 +73,23 @@ export async function pickExperiment(experiments: readonly Experiment[]): Promis
   );
 }
 
+/** Which of the experiments of a network is to start from another run. */
+export function pickExperimentToStart(
+  experiments: readonly Experiment[],
+  network: string,
+): Promise<Experiment | undefined> {
+  return pick(
+    experiments.map((e) => ({
+      label: translate(e.title),
+      description: datasetTitles[e.dataset.name],
+      detail: translate(e.question),
+      value: e,
+    })),
+    `${t(message('trainTitle'))} ${network}`,
+    t(message('pickExperimentToStart')),
+  );
+}
+
 /**
  * The preset, with what each would do under the present settings and how long it would take, as soon as that is known.
  * @throws UserError where the settings do not fit

@@ -39,11 +39,15 @@ export class Run implements vscode.Disposable {
   private readonly changes = new vscode.EventEmitter<RunChange>();
   readonly onDidChange = this.changes.event;
 
-  private constructor(readonly experiment: ResolvedExperiment) {}
+  private constructor(
+    readonly experiment: ResolvedExperiment,
+    /** Where its folder is to be made; undefined for the runs folder of the window. */
+    readonly runsFolder?: string,
+  ) {}
 
   /** A run to be trained; it has no folder before its trainer has made one. */
-  static toStart(experiment: ResolvedExperiment): Run {
-    return new Run(experiment);
+  static toStart(experiment: ResolvedExperiment, runsFolder?: string): Run {
+    return new Run(experiment, runsFolder);
   }
 
   /** A run on disk. @throws UserError where there is none or it cannot be read */

@@ -74,6 +74,35 @@ export async function setCatDogFolder(folder: string): Promise<void> {
   await vscode.workspace.getConfiguration(section).update(dataFolderSettings['cat-dog']!, folder, target);
 }
 
+/** The user's own copies of torchvision's weights. */
+export function weightsFolderSetting(): string | undefined {
+  const folder = setting<string>('weightsFolder')?.trim();
+  return folder ? absolute('weightsFolder', folder, workspaceFolders()[0]) : undefined;
+}
+
+/**
+ * The editor's proxy settings as the variables that programs know them by, for a trainer that downloads. Empty where the
+ * editor has none: the trainer then goes by the environment, as the editor does.
+ */
+export function proxyEnvironment(): Record<string, string> {
+  const http = vscode.workspace.getConfiguration('http');
+  const proxy = http.get<string>('proxy')?.trim();
+  if (!proxy || http.get<string>('proxySupport') === 'off') return {};
+  const without = http.get<readonly string[]>('noProxy') ?? [];
+  // Small letters too, which win where the environment has both.
+  const pairs = [
+    ['HTTP_PROXY', proxy],
+    ['HTTPS_PROXY', proxy],
+    ...(without.length > 0 ? [['NO_PROXY', without.join(',')]] : []),
+  ] as [string, string][];
+  return Object.fromEntries(
+    pairs.flatMap(([name, value]) => [
+      [name, value],
+      [name.toLowerCase(), value],
+    ]),
+  );
+}
+
 /** The runs folder for new runs. @throws UserError where the setting is no usable path */
 export function newRunsFolder(globalStorage: vscode.Uri): string {
   const folders = workspaceFolders();

@@ -1,7 +1,7 @@
 /**
  * A trainer that speaks the protocol and trains nothing, for tests of the editor's side. FAKE_TRAINER tells what it does
  * after its first events: 'finish', 'wait' (until told to stop or left alone), 'crash', 'fail', or 'deaf' (hears no stop).
- * Asked to train, it writes the request beside itself; asked for estimates, it writes the request beside itself and answers the seconds of FAKE_ESTIMATES, a JSON array whose
+ * Asked to train, it writes the request and the proxy variables beside itself; asked for estimates, it writes the request beside itself and answers the seconds of FAKE_ESTIMATES, a JSON array whose
  * nulls are answered without a figure; without the variable it crashes. Requests about datasets and examples are written down too. Asked for engines, it answers FAKE_ENGINES, a JSON
  * array. Asked to measure, it writes the request beside itself; under 'wait' it then waits to be told to stop. Asked to set
  * TensorFlow up, it writes request and CONVLAB_STORAGE beside itself, tells of its progress, and does as FAKE_TRAINER says.
@@ -27,6 +27,8 @@ function leave(...events) {
 function train(request) {
   const { experiment, runsFolder, resume } = request;
   fs.writeFileSync(path.join(__dirname, 'train.json'), JSON.stringify(request));
+  const { HTTP_PROXY, https_proxy, NO_PROXY } = process.env;
+  fs.writeFileSync(path.join(__dirname, 'proxy.json'), JSON.stringify({ HTTP_PROXY, https_proxy, NO_PROXY }));
   folder = resume ?? path.join(runsFolder, `20260102-030405-${experiment.id}-${process.pid}`);
   fs.mkdirSync(folder, { recursive: true });
   fs.writeFileSync(path.join(folder, 'lock'), String(process.pid));

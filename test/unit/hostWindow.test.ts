@@ -870,6 +870,70 @@ describe('deleting', () => {
   });
 });
 
+describe('starting from a run', () => {
+  const written = <T>(name: string) =>
+    JSON.parse(fs.readFileSync(path.join(extension, 'dist', `${name}.json`), 'utf8')) as T;
+  /** A finished run of this experiment, as the tree knows it. */
+  async function finished(id: string): Promise<unknown> {
+    await run(`convlab.train.${id}`);
+    await until(() => texts().length > 0);
+    const find = (drawn: readonly Drawn[]): Drawn | undefined =>
+      drawn.flatMap((d) => (d.item.contextValue === 'run.finished' ? [d] : (find(d.children) ?? [])))[0];
+    return find(await draw())!.node;
+  }
+
+  test('asks which experiment of the same network, and trains it from the run, beside it', async () => {
+    open();
+    const elsewhere = path.join(root, 'elsewhere');
+    fake.settings['convlab.runsFolder'] = elsewhere;
+    fake.settings['convlab.weightsFolder'] = 'weights';
+    const node = await finished('alexnet-cifar8');
+    const [source] = runFolders(elsewhere);
+    fake.settings['convlab.runsFolder'] = '';
+    const offered: string[] = [];
+    fake.pick = (items, { placeHolder }) => {
+      expect(placeHolder).toBe('Which experiment is to start from it?');
+      offered.push(...items.map((item) => item.label));
+      return 'AlexNet on Cats vs Dogs, augmented';
+    };
+    await run('convlab.startFromRun', node);
+    await until(() => runFolders(elsewhere).length === 2);
+    expect(offered).toContain('AlexNet on MNIST');
+    expect(offered.filter((label) => !label.startsWith('AlexNet on'))).toEqual([]);
+    const request = written<TrainRequest>('train');
+    expect(request.experiment.id).toBe('alexnet-catdog');
+    expect(request.experiment.network.weights).toEqual({ run: path.basename(source!) });
+    expect(request.runsFolder).toBe(elsewhere);
+    expect(request.weightsFolder).toBe(path.join(workspace, 'weights'));
+  });
+
+  test('leaves it where nothing is chosen, and refuses a run that has not finished', async () => {
+    open();
+    const node = (await finished('lenet5-mnist')) as { line: object };
+    await run('convlab.startFromRun', node);
+    expect(runFolders()).toHaveLength(1);
+    await run('convlab.startFromRun', { kind: 'run', line: { ...node.line, state: 'stopped' } });
+    expect(texts().at(-1)).toMatch(/has not finished/);
+    expect(runFolders()).toHaveLength(1);
+  });
+
+  test.each([
+    [{}, {}],
+    [
+      { 'http.proxy': 'http://proxy:8080', 'http.noProxy': ['localhost', '.school'] },
+      { HTTP_PROXY: 'http://proxy:8080', https_proxy: 'http://proxy:8080', NO_PROXY: 'localhost,.school' },
+    ],
+    [{ 'http.proxy': 'http://proxy:8080', 'http.proxySupport': 'off' }, {}],
+  ])('hands the trainer the editor’s proxy: %o', async (settings, expected) => {
+    for (const name of ['HTTP_PROXY', 'https_proxy', 'NO_PROXY']) vi.stubEnv(name, undefined);
+    Object.assign(fake.settings, settings);
+    open();
+    await train('finish');
+    await until(() => texts().length > 0);
+    expect(written('proxy')).toEqual(expected);
+  });
+});
+
 describe('exporting', () => {
   const lines = async () => (await draw())[0]!.children[0]!.children;
   /** A terminal that writes down how it was called, and then does what the body says. */
