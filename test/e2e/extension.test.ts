@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { readRecord } from '../../src/trainer/engines/tfjs/installation';
+import { fill } from '../unit/drawnPictures';
 import { CodeServer, repository, startCodeServer } from './server';
 import { panelOf, patient, startBrowser, Workbench, WorkbenchOptions } from './workbench';
 
@@ -299,6 +300,53 @@ describe('in English', () => {
     await expect
       .poll(async () => (await window.treeItems()).filter((name) => name.includes('course · finished')).length, patient)
       .toBe(2);
+  });
+
+  test('AlexNet trains on the pictures of the workspace’s cat_dog folder, augmented', async () => {
+    // Two steps an epoch: AlexNet is a thousand times as large as LeNet-5.
+    const folder = on.server.folder('photographs', {
+      'convlab.preset': 'quick',
+      'convlab.limit': 64,
+      'convlab.epochs': 2,
+    });
+    await fill(path.join(folder, 'cat_dog'), { cat: 48 }, 1);
+    await fill(path.join(folder, 'cat_dog'), { dog: 48 }, 2);
+    const window = await on.open({ folder });
+    await window.openContainer('ConvLab');
+    const title = 'AlexNet on Cats vs Dogs, augmented';
+    await window.treeItem(`${title}, not run yet`).waitFor();
+    await window.run(`ConvLab: Train ${title}`);
+    const { id, inState, epochsDrawn } = panelOf(window);
+    await inState('finished');
+    await epochsDrawn(2);
+
+    const [run] = runsOf(folder);
+    const shown = await id('test-accuracy').innerText();
+    expect(shown).toBe(resultOf(run!).testAccuracy.toFixed(4));
+    await window.treeItem(`${title}, finished, ${shown}`).waitFor();
+    await id('tab-confusion').click();
+    await expect.poll(() => id('confusion').innerText()).toMatch(/cat\s+dog/);
+    await id('tab-run').click();
+    await expect.poll(() => id('run-facts').innerText()).toContain(path.join(folder, 'cat_dog'));
+    expect(fs.existsSync(path.join(run!, 'split.json'))).toBe(true);
+  });
+
+  test('an experiment of the appendix has no test set, and panel, sidebar and comparison say so', async () => {
+    const folder = on.server.folder('photographs');
+    const window = await on.open({ folder });
+    await window.openContainer('ConvLab');
+    const title = 'AlexNet (Keras) on Cats vs Dogs';
+    await window.run(`ConvLab: Train ${title}`);
+    const { id, inState } = panelOf(window);
+    await inState('finished');
+    const shown = await id('test-accuracy').innerText();
+    const result = id('test-accuracy').locator('xpath=ancestor::dl');
+    expect(await result.innerText()).toMatch(/^Validation accuracy/);
+    await window.treeItem(`${title}, finished, ${shown} validation`).waitFor();
+    await window.treeItem(/^Summary table and curves/).click();
+    await expect
+      .poll(() => window.webview().getByTestId('compared-accuracy').allInnerTexts(), patient)
+      .toEqual([expect.stringMatching(/ test$/), `${shown} validation`]);
   });
 
   test('a dataset folder that does not exist is named in the notification and the panel', async () => {
