@@ -77,9 +77,10 @@ async function timeConvLab(dataFolder: string, size: number, epochs: number, kee
 async function timeIndex(dataFolder: string): Promise<{ seconds: number; examples: number; peakMemory: number }> {
   const begin = performance.now();
   const options = { dataFolder, unchecked: true, cacheBytes: 0, workers: 0, ...surroundings };
-  const { counts, close } = await openDataset(experimentAt(224), options);
+  const dataset = await openDataset(experimentAt(224), options);
   const seconds = (performance.now() - begin) / 1000;
-  await close?.();
+  const { counts } = dataset;
+  await dataset.close?.();
   return { seconds, examples: counts.train + counts.validation, peakMemory: peakMemory() };
 }
 
