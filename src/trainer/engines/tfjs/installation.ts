@@ -112,12 +112,14 @@ export const versionOf = (folder: string): string =>
   (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version;
 
 /**
- * Puts back what tfjs-node 4.22 calls of Node's own module "util" and Node 23 removed. Whoever loads the package runs this
- * first: provider.ts in the trainer, `tryOut` as text in a process of its own, so it must not use anything around it.
+ * Puts back what tfjs-node 4.22 calls of Node's own module "util": Node 23 removed one, later ones warn of the other.
+ * Whoever
+ * loads the package runs this first: provider.ts in the trainer, `tryOut` as text in a process of its own, so it must not
+ * use anything around it.
  */
 export function restoreUtil(util: Record<string, unknown>): void {
-  util['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
-  util['isArray'] ??= Array.isArray;
+  util['isNullOrUndefined'] = (value: unknown) => value === null || value === undefined;
+  util['isArray'] = Array.isArray;
 }
 
 export interface Trial {
