@@ -18,6 +18,7 @@ import {
 import { Message, message, UserError } from '../../../messages';
 import { passWarnings } from '../memory';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
+import type { FusedKernels } from './kernels';
 import { Program, Tensor, Tf, TrainingMode, TrainingRecord } from './program';
 
 export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'versions'> {
@@ -25,6 +26,8 @@ export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'ver
   readonly memory: number;
   /** Bytes of the largest tensor that the device takes; default: no limit. */
   readonly largestTensor?: number;
+  /** Faster ways to the same results, where the backend has them. */
+  readonly kernels?: FusedKernels;
   /**
    * Asked after every computation, with what it threw if it failed: what the device reported to have gone wrong, for a
    * library that otherwise hands on wrong numbers.
@@ -130,7 +133,7 @@ class TfjsModel implements Model {
       options.microBatch === undefined
         ? passWarnings(network, batchSize, this.microBatch, (size) => stepBytes(network, size), engine.memory)
         : [];
-    this.program = new Program(tf, network);
+    this.program = new Program(tf, network, engine.kernels);
     this.trained = network.parameters.flatMap((p, k) => (p.frozen ? [] : [k]));
   }
 
@@ -346,7 +349,8 @@ class TfjsModel implements Model {
       stepSize: (learningRate * rootCorrection) / (1 - beta1 ** state.step),
       epsilon: epsilonHat ? eps : eps * rootCorrection,
     });
-    const squaredNorm = (tensor: Tensor) => tf.tidy(() => this.total(tf.square(tensor)));
+    const squaredNorm =
+      this.engine.kernels?.squaredNorm ?? ((tensor: Tensor) => tf.tidy(() => this.total(tf.square(tensor))));
     const replaced = (before: Tensor, after: Tensor) => {
       before.dispose();
       return tf.keep(after);

@@ -7,6 +7,7 @@
  * used: its gradient kernels refuse explicit padding, so padding is either TensorFlow's own 'same' or a `tf.pad` before.
  */
 import type * as tfjs from '@tensorflow/tfjs-core';
+import type { FusedKernels } from './kernels';
 import { Network, Node, Op, Padding, Parameter } from '../../../networks/network';
 
 /** The TensorFlow.js API: tfjs-core, or a package that exports it. */
@@ -45,6 +46,7 @@ export class Program {
   constructor(
     private readonly tf: Tf,
     private readonly network: Network,
+    private readonly kernels?: FusedKernels,
   ) {
     this.lastUse = new Int32Array(network.nodes.length);
     network.nodes.forEach((node, index) => {
@@ -202,13 +204,14 @@ export class Program {
    * native TensorFlow builds a whole tensor of ones in JavaScript and copies it to the device.
    */
   private relu(x: Tensor): Tensor {
-    const { tf } = this;
+    const { tf, kernels } = this;
     return tf.customGrad((input, save) => {
       const output = tf.relu(input as Tensor);
       (save as tfjs.GradSaveFunc)([output]);
       return {
         value: output,
-        gradFunc: (dy: Tensor, [saved]: Tensor[]) => tf.mul(dy, tf.cast(tf.greater(saved!, 0), 'float32')),
+        gradFunc: (dy: Tensor, [saved]: Tensor[]) =>
+          kernels ? kernels.reluGradient(dy, saved!) : tf.mul(dy, tf.cast(tf.greater(saved!, 0), 'float32')),
       };
     })(x);
   }
@@ -218,12 +221,22 @@ export class Program {
    * through tf.moments would take three times the operations and keep five tensors of the image's size instead of one.
    */
   private batchNorm(x: Tensor, weight: Tensor, bias: Tensor, eps: number, record: TrainingRecord): Tensor {
-    const { tf } = this;
+    const { tf, kernels } = this;
     const axes = [0, 1, 2];
     const count = x.size / x.shape[3]!;
     return tf.customGrad((...args) => {
       const [input, scale, shift] = args as Tensor[];
       const save = args[3] as tfjs.GradSaveFunc;
+      if (kernels) {
+        const { output, mean, variance, saved } = kernels.batchNorm(input!, scale!, shift!, eps);
+        record.statistics.push({ mean: tf.keep(mean), variance: tf.keep(variance), count });
+        save([input!, scale!, ...saved]);
+        return {
+          value: output,
+          gradFunc: (dy: Tensor, [input, scale, ...saved]: Tensor[]) =>
+            kernels.batchNormGradient(dy, input!, scale!, saved, eps),
+        };
+      }
       const mean = tf.keep(tf.mean(input!, axes));
       const centred = tf.sub(input!, mean);
       const variance = tf.keep(tf.mean(tf.square(centred), axes));

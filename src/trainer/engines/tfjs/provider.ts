@@ -22,6 +22,7 @@ import {
   tryOut,
   versionOf,
 } from './installation';
+import { fusedKernels } from './kernels';
 import { tfjsEngine } from './model';
 import { Tf } from './program';
 
@@ -96,6 +97,7 @@ async function load(installation: Installation, options: EngineOptions, gpu: Gpu
       'libtensorflow file': loadedLibrary(fs),
     },
     // A fifth is left to the libraries' workspaces and to whatever else runs.
+    kernels: fusedKernels(tf),
     memory: 0.8 * (onGpu ? (gpu?.freeBytes ?? 4 * 2 ** 30) : freemem()),
   });
 }
