@@ -2,9 +2,13 @@
  * TensorFlow's log about GPUs that it does not use, as sentences. The lines of TensorFlow 2.21 were recorded from pip's
  * CUDA build on machines without a driver and with stand-ins for one; those of 2.4 to 2.12 are from bug reports.
  */
-import { describe, expect, it } from 'vitest';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { english } from '../../src/messages';
 import { whyNoGpu } from '../../src/trainer/engines/tfjs/gpuLog';
+import { pciGpu } from '../../src/trainer/engines/tfjs/provider';
 
 const of = (log: string, python?: string) => {
   const { reason, action } = whyNoGpu(log, 'Test GPU', '2.21.0', python);
@@ -91,5 +95,27 @@ describe('a GPU that TensorFlow does not use', () => {
     expect(of('', '/opt/venv/bin/python').action).toContain(
       '“/opt/venv/bin/python -m pip install "tensorflow[and-cuda]"”',
     );
+  });
+});
+
+describe('a graphics processor without a driver', () => {
+  it('is found on the PCI bus, unless the user hides it', () => {
+    const devices = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-pci-'));
+    onTestFinished(() => (vi.unstubAllEnvs(), fs.rmSync(devices, { recursive: true })));
+    vi.stubEnv('CUDA_VISIBLE_DEVICES', undefined);
+    const plug = (slot: string, files: Record<string, string>) => {
+      fs.mkdirSync(path.join(devices, slot));
+      for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(devices, slot, name), `${text}\n`);
+    };
+    expect(pciGpu(path.join(devices, 'none'))).toBeUndefined();
+    plug('0000:00:01.0', { vendor: '0x8086', class: '0x030000', device: '0x9a60' });
+    // Its sound.
+    plug('0000:01:00.1', { vendor: '0x10de', class: '0x040300', device: '0x2288' });
+    plug('0000:02:00.0', {});
+    expect(pciGpu(devices)).toBeUndefined();
+    plug('0000:01:00.0', { vendor: '0x10de', class: '0x030000', device: '0x2520' });
+    expect(pciGpu(devices)).toEqual({ name: 'NVIDIA 0x2520' });
+    vi.stubEnv('CUDA_VISIBLE_DEVICES', '-1');
+    expect(pciGpu(devices)).toBeUndefined();
   });
 });

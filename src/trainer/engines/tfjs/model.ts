@@ -26,6 +26,8 @@ export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'ver
   readonly memory: number;
   /** Bytes of the largest tensor that the device takes; default: no limit. */
   readonly largestTensor?: number;
+  /** What every run is to be told of the engine. */
+  readonly warnings?: readonly Message[];
   /** Faster ways to the same results, where the backend has them. */
   readonly kernels?: FusedKernels;
   /**
@@ -129,10 +131,12 @@ class TfjsModel implements Model {
     checkLargestTensor(network, engine);
     const { batchSize } = options;
     this.microBatch = options.microBatch ?? defaultMicroBatch(network, batchSize, engine);
-    this.warnings =
-      options.microBatch === undefined
+    this.warnings = [
+      ...(engine.warnings ?? []),
+      ...(options.microBatch === undefined
         ? passWarnings(network, batchSize, this.microBatch, (size) => stepBytes(network, size), engine.memory)
-        : [];
+        : []),
+    ];
     this.program = new Program(tf, network, engine.kernels);
     this.trained = network.parameters.flatMap((p, k) => (p.frozen ? [] : [k]));
   }

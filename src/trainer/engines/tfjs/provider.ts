@@ -78,15 +78,10 @@ async function load(installation: Installation, options: EngineOptions, gpu: Gpu
   };
   const onGpu = isUsingGpuDevice === true;
   const tensorflow = binding?.TF_Version ?? '?';
-  if (gpu && !onGpu) {
-    // Another process says why: this one's standard error is not for it to read.
-    const log = await tryOut(folder).then(
-      (trial) => trial.log,
-      () => '',
-    );
-    const { reason, action } = whyNoGpu(log, gpu.name, tensorflow, record?.python);
-    throw new UserError(reason, action);
-  }
+  // A graphics processor whose driver does not answer may belong to somebody else, so TensorFlow may go on without it.
+  const idle = onGpu ? undefined : (gpu ?? pciGpu());
+  const why = idle && whyNoGpu(await trialLog(folder), idle.name, tensorflow, record?.python);
+  if (why && gpu) throw new UserError(why.reason, why.action);
   return tfjsEngine(tf, {
     name: 'tensorflow',
     device: onGpu ? { kind: 'gpu', name: gpu?.name ?? 'CUDA' } : processor(options.threads),
@@ -96,11 +91,19 @@ async function load(installation: Installation, options: EngineOptions, gpu: Gpu
       libtensorflow: tensorflow,
       'libtensorflow file': loadedLibrary(fs),
     },
-    // A fifth is left to the libraries' workspaces and to whatever else runs.
+    warnings: why && [why.reason, why.action],
     kernels: fusedKernels(tf),
+    // A fifth is left to the libraries' workspaces and to whatever else runs.
     memory: 0.8 * (onGpu ? (gpu?.freeBytes ?? 4 * 2 ** 30) : freemem()),
   });
 }
+
+/** What TensorFlow says of itself, in another process: this one's standard error is not for it to read. */
+const trialLog = (folder: string): Promise<string> =>
+  tryOut(folder).then(
+    (trial) => trial.log,
+    () => '',
+  );
 
 /**
  * What must be done before the library is loaded, in this one place:
@@ -127,10 +130,33 @@ export interface Gpu {
   readonly freeBytes: number;
 }
 
+/** Which of NVIDIA's GPUs the user leaves visible; 'none' for none of them. */
+function visibleGpus(): string | undefined {
+  const visible = process.env['CUDA_VISIBLE_DEVICES'];
+  return visible === '' || visible?.startsWith('-') ? 'none' : visible;
+}
+
+/**
+ * An NVIDIA graphics processor on the PCI bus, whether it has a driver or not. Linux alone tells.
+ * @param devices sysfs's folder of them; another only in tests
+ */
+export function pciGpu(devices = '/sys/bus/pci/devices'): { readonly name: string } | undefined {
+  if (visibleGpus() === 'none' || !fs.existsSync(devices)) return undefined;
+  for (const device of fs.readdirSync(devices)) {
+    const read = (file: string) => {
+      const path = join(devices, device, file);
+      return fs.existsSync(path) ? fs.readFileSync(path, 'utf8').trim() : '';
+    };
+    // Class 03: display controllers.
+    if (read('vendor') === '0x10de' && read('class').startsWith('0x03')) return { name: `NVIDIA ${read('device')}` };
+  }
+  return undefined;
+}
+
 /** The NVIDIA GPU that its driver reports first, among those that CUDA_VISIBLE_DEVICES leaves visible. */
 export async function nvidiaGpu(): Promise<Gpu | undefined> {
-  const visible = process.env['CUDA_VISIBLE_DEVICES'];
-  if (visible === '' || visible?.startsWith('-')) return undefined;
+  const visible = visibleGpus();
+  if (visible === 'none') return undefined;
   const first = visible?.split(',')[0];
   const query = [...(first ? [`--id=${first}`] : []), '--query-gpu=name,memory.free', '--format=csv,noheader,nounits'];
   try {
