@@ -87,7 +87,8 @@ export class TensorflowSetup implements vscode.Disposable {
       (progress, token) => {
         const trainer = startTask(
           { type: 'setup', request },
-          { ...this.trainer(), graceMs: 20_000 },
+          // The user waits for it.
+          { ...this.trainer(), lowPriority: false, graceMs: 20_000 },
           {
             onProgress: (text) => progress.report({ message: t(text) }),
             onLog: (line) => this.log.info(`TensorFlow: ${line}`),

@@ -20,7 +20,7 @@ const long = { 'convlab.preset': 'course', 'convlab.limit': 12_800, 'convlab.epo
 const kept = 7000;
 
 /** npm fetches some packages, a compiler builds the binding. */
-const installing = { timeout: 150_000 };
+const installing = { timeout: 240_000 };
 
 let browser: Browser;
 beforeAll(async () => {
@@ -390,7 +390,7 @@ describe('native TensorFlow', () => {
   const { python, tensorflow } = readRecord(setUpElsewhere)!;
   const on = onServer({ settings: short, machineSettings: { 'convlab.tensorflowPython': python } });
 
-  test('is set up from the palette, trains as the panel says, and is removed', async () => {
+  test('is set up from the palette, trains as the panel says, and is removed', { timeout: 420_000 }, async () => {
     const folder = on.server.folder('tensorflow', { 'workbench.notifications.duration': 0 });
     const setup = path.join(on.server.userData, 'User/globalStorage/convlab.convlab/tensorflow');
     const window = await on.open({ folder });
