@@ -399,6 +399,10 @@ describe('native TensorFlow', () => {
     await expect.poll(async () => (await window.notifications()).join(), installing).toContain(done);
     expect(readRecord(setup)).toMatchObject({ source: 'python', python, tensorflow });
     await window.answer('Train with TensorFlow');
+    // A window whose extensions run elsewhere, as here, keeps a machine's settings apart from the user's.
+    const written = () =>
+      ['User', 'Machine'].map((of) => fs.readFileSync(path.join(on.server.userData, of, 'settings.json'), 'utf8'));
+    await expect.poll(() => written().join(), patient).toMatch(/"convlab.engine": "tensorflow"/);
 
     await window.run(trainLenet);
     const { id, inState } = panelOf(window);
