@@ -54,7 +54,7 @@ test('the package holds nothing else: no sources, maps, tests, or native code of
   const modules = files.flatMap((name) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(name)?.[1] ?? []);
   expect([...new Set(modules)].sort()).toEqual(
     [
-      ...['onnxruntime-common', 'onnxruntime-node'],
+      ...['onnxruntime-common', 'onnxruntime-node', 'onnxruntime-web'],
       // sharp, what it requires, and its native code for this platform alone.
       ...['@img/colour', `@img/sharp-${process.platform}-${process.arch}`],
       ...[`@img/sharp-libvips-${process.platform}-${process.arch}`, 'detect-libc', 'semver', 'sharp'],
