@@ -7,33 +7,24 @@
  */
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { probeAll, providers } from '../src/trainer/engines/choose';
 import type { EngineName } from '../src/trainer/engines/engine';
 import { findInstallation } from '../src/trainer/engines/tfjs/installation';
 import { allocatorTunables } from '../src/trainerClient';
 import {
-  batchOf,
   child,
+  digits,
   knownNetworks,
-  loadInitial,
   Measured,
   median,
-  networkOf,
-  optionsOf,
-  peakMemory,
+  rateOf,
+  scriptArguments,
   spread,
-  timeSteps,
+  timeTraining,
+  Timing,
   workloads,
 } from './parts/workload';
-
-interface Timing {
-  /** Seconds of each step. */
-  readonly seconds: readonly number[];
-  /** Bytes, of the process. */
-  readonly peakMemory: number;
-}
 
 /** One who trains: an engine of ConvLab, or a library beside it. */
 interface Contestant {
@@ -46,11 +37,7 @@ const measured: readonly Measured[] = ['lenet5', 'alexnet', 'resnet18'];
 
 async function timeEngine(engineName: EngineName, name: Measured, steps: number, threads: number): Promise<void> {
   const engine = await providers.find((provider) => provider.name === engineName)!.open({ threads });
-  const model = await engine.compile(networkOf(name), optionsOf(name));
-  await loadInitial(model);
-  const seconds = await timeSteps(model, batchOf(name), steps);
-  console.log(JSON.stringify({ seconds, peakMemory: peakMemory(), versions: engine.versions }));
-  await model.dispose();
+  console.log(JSON.stringify(await timeTraining(engine, name, steps)));
   await engine.dispose();
 }
 
@@ -62,13 +49,10 @@ function library(python: string | undefined, module: string): string | undefined
   return found.status === 0 ? found.stdout.trim() : undefined;
 }
 
-const script = (python: string, title: string, file: string): Contestant => ({
+const script = (python: string, title: string, file: 'step.py' | 'keras_step.py'): Contestant => ({
   title,
   command: python,
-  arguments: (name, steps, threads) => {
-    const { batch, size } = workloads[name];
-    return [join(__dirname, '../../bench', file), name, ...[batch, size, steps, threads].map(String)];
-  },
+  arguments: (name, steps, threads) => scriptArguments(file, name, steps, threads),
 });
 
 async function contestants(
@@ -126,7 +110,7 @@ function compare(
   threads: number,
 ): void {
   const { batch, size } = workloads[name];
-  const rate = ({ seconds }: Timing) => batch / median(seconds.slice(Math.floor(seconds.length / 4)));
+  const rate = (timing: Timing) => rateOf(name, timing);
   const all = [...engines, ...beside];
   const timings = all.map((): Timing[] => []);
   for (let pair = 0; pair < pairs; pair++) {
@@ -134,7 +118,6 @@ function compare(
       timings[i]!.push(child(command, of(name, steps, threads), allocatorTunables)),
     );
   }
-  const digits = (x: number) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
   console.log(
     `${name}, ${batch} at ${size}`.padEnd(24) +
       'images/s  MiB, peak  ' +

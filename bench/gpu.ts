@@ -18,15 +18,14 @@ import { tensorflowProvider } from '../src/trainer/engines/tfjs/provider';
 import { webgpuProviderOf } from '../src/trainer/engines/tfjs/webgpu';
 import { Checked, Contestant, gpuSection, Race, withSection } from './parts/gpuReport';
 import {
-  batchOf,
   child,
   knownNetworks,
-  loadInitial,
   Measured,
   median,
-  networkOf,
-  optionsOf,
-  timeSteps,
+  rateOf,
+  scriptArguments,
+  timeTraining,
+  Timing,
   workloads,
 } from './parts/workload';
 
@@ -44,25 +43,14 @@ const suites: Readonly<Record<string, (device: string) => { file: string; env: R
   }),
 };
 
-interface Timing {
-  /** Seconds of each step. */
-  readonly seconds: readonly number[];
-}
-
 /** The child process: times the steps of one network on one engine, or tells what the engine is. */
 async function inChild(engineName: string, name: Measured | undefined, steps: number): Promise<void> {
   const provider = providers.find((p) => p.name === engineName)!;
   const engine = await provider.open({});
   const { device, versions } = engine;
-  let seconds: number[] = [];
-  if (name) {
-    const model = await engine.compile(networkOf(name), optionsOf(name));
-    await loadInitial(model);
-    seconds = await timeSteps(model, batchOf(name), steps);
-    await model.dispose();
-  }
+  const timing = name && (await timeTraining(engine, name, steps));
   await engine.dispose();
-  console.log(JSON.stringify({ seconds, device, versions }));
+  console.log(JSON.stringify({ ...timing, device, versions }));
   // Dawn would keep the process alive.
   process.exit(0);
 }
@@ -176,11 +164,10 @@ function findPytorch(software: boolean): Pytorch | string {
 
 /** How fast everyone trains a network, in processes that take turns. */
 function race(name: Measured, engines: readonly Usable[], pytorch: Pytorch | undefined, pairs: number, time: number) {
-  const { batch, size } = workloads[name];
   // Enough steps of the first engine for a stable median: compiling shaders falls in the pilot's first ones.
   const [, ...settled] = run<Timing>(engines[0]!.name, [name, '--steps', '4']).seconds;
   const steps = Math.min(2000, Math.max(4, Math.ceil(time / median(settled))));
-  const rate = ({ seconds }: Timing) => batch / median(seconds.slice(Math.floor(steps / 4)));
+  const rate = (timing: Timing) => rateOf(name, timing);
   const contestants: { title: string; own: boolean; rates: number[] }[] = [
     ...engines.map((engine) => ({ title: engine.name, own: true, rates: [] })),
     ...(pytorch?.modes ?? []).map(({ title }) => ({ title, own: false, rates: [] })),
@@ -190,12 +177,14 @@ function race(name: Measured, engines: readonly Usable[], pytorch: Pytorch | und
       contestants[i]!.rates.push(rate(run<Timing>(engine.name, [name, '--steps', String(steps)])));
     });
     pytorch?.modes.forEach(({ mode }, i) => {
-      const script = join(root, 'bench/step.py');
-      const args = [script, name, ...[batch, size, steps, cpus().length].map(String), mode];
+      const args = scriptArguments('step.py', name, steps, cpus().length, mode);
       contestants[engines.length + i]!.rates.push(rate(child<Timing>(pytorch.python, args, undefined)));
     });
   }
-  return { title: `${networks[name].title}, ${batch}`, contestants: contestants satisfies Contestant[] };
+  return {
+    title: `${networks[name].title}, ${workloads[name].batch}`,
+    contestants: contestants satisfies Contestant[],
+  };
 }
 
 async function main(): Promise<void> {

@@ -1,53 +1,40 @@
 /**
- * `npm run bench -- step [network…] [--steps N] [--pairs N] [--threads N] [--without-pytorch] [--webassembly]`: images per second and peak
- * memory of a whole training step, of ConvLab's embedded engine and of PyTorch (the Pythons that CONVLAB_PYTHON lists,
- * separated as in PATH, or python3), each as shipped and with the allocator settings that ConvLab gives its own process;
- * with --webassembly also of ConvLab as it runs where it has no native code.
+ * `npm run bench -- step [network…] [--steps N] [--pairs N] [--threads N] [--without-pytorch] [--webassembly]`: images per
+ * second and peak memory of a whole training step, of ConvLab's embedded engine and of PyTorch (the Pythons that
+ * CONVLAB_PYTHON lists, separated as in PATH, or python3), each as shipped and with the allocator settings that ConvLab
+ * gives its own process; with --webassembly also of ConvLab as it runs where it has no native code.
  * Every figure comes from processes that take turns, one pair after another, so that a change of the machine's pace meets
  * them all; a row gives medians over the pairs and the median and range of the ratios within pairs.
  */
 import { spawnSync } from 'node:child_process';
 import { cpus } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { EngineOptions } from '../src/trainer/engines/engine';
 import { onnxProvider } from '../src/trainer/engines/onnx/engine';
 import { allocatorTunables } from '../src/trainerClient';
 import {
-  batchOf,
   child,
+  digits,
   knownNetworks,
-  loadInitial,
   Measured,
   median,
-  networkOf,
   optionsOf,
-  peakMemory,
+  rateOf,
+  scriptArguments,
   spread,
-  timeSteps,
+  timeTraining,
+  Timing,
   workloads,
 } from './parts/workload';
-
-interface Timing {
-  /** Seconds of each step. */
-  readonly seconds: readonly number[];
-  /** Bytes, of the process. */
-  readonly peakMemory: number;
-  /** Examples to a pass, of ConvLab. */
-  readonly microBatch?: number;
-}
 
 /** The child process: times the steps of one network on the embedded engine. */
 async function timeConvLab(name: Measured, steps: number, options: EngineOptions): Promise<Timing> {
   const engine = await onnxProvider.open(options);
   // In passes of the engine's own choice, as users train.
-  const model = await engine.compile(networkOf(name), { ...optionsOf(name), microBatch: undefined });
-  await loadInitial(model);
-  const seconds = await timeSteps(model, batchOf(name), steps);
-  const result = { seconds, peakMemory: peakMemory(), microBatch: model.microBatch };
-  await model.dispose();
+  const timing = await timeTraining(engine, name, steps, { ...optionsOf(name), microBatch: undefined });
   await engine.dispose();
-  return result;
+  return timing;
 }
 
 /** What is measured beside ConvLab. */
@@ -67,13 +54,9 @@ const webAssembly: Opponent = {
 };
 
 function pyTorch(title: string, python: string, tunables: string | undefined): Opponent {
-  const script = join(__dirname, '../../bench/step.py');
   return {
     title,
-    time: (name, steps, threads) => {
-      const { batch, size } = workloads[name];
-      return child(python, [script, name, ...[batch, size, steps, threads].map(String)], tunables);
-    },
+    time: (name, steps, threads) => child(python, scriptArguments('step.py', name, steps, threads), tunables),
   };
 }
 
@@ -123,14 +106,13 @@ async function main(): Promise<void> {
 
 function compare(name: Measured, others: readonly Opponent[], steps: number, pairs: number, threads: number): void {
   const { batch, size } = workloads[name];
-  const rate = ({ seconds }: Timing) => batch / median(seconds.slice(Math.floor(steps / 4)));
+  const rate = (timing: Timing) => rateOf(name, timing);
   const own: Timing[] = [];
   const theirs = others.map((): Timing[] => []);
   for (let pair = 0; pair < pairs; pair++) {
     own.push(timeInChild(name, steps, threads, 'native'));
     others.forEach((other, i) => theirs[i]!.push(other.time(name, steps, threads)));
   }
-  const digits = (x: number) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
   const row = (title: string, timings: readonly Timing[]) => {
     const speeds = timings.map((other, i) => rate(own[i]!) / rate(other));
     const peaks = timings.map((other, i) => own[i]!.peakMemory / other.peakMemory);

@@ -1,12 +1,13 @@
 /**
- * The training steps that the benchmarks time: what the course trains, with random images and labels, on the embedded
- * engine in this process; and children that take turns. bench/step.ts, bench/profile.ts and bench/diagnostics.ts call it.
+ * The training steps that the benchmarks time: what the course trains, with random images and labels, on an engine in this
+ * process or in bench/step.py and bench/keras_step.py; and children that take turns. Most programs of bench/ call it.
  */
 import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { buildNetwork, NetworkName } from '../../src/networks/catalog';
 import { elements, initialBuffers, initialParameters, Network } from '../../src/networks/network';
 import { fillUniform, streamKey, word } from '../../src/random';
-import { Batch, Model, ModelOptions } from '../../src/trainer/engines/engine';
+import { Batch, Engine, Model, ModelOptions } from '../../src/trainer/engines/engine';
 
 export interface Workload {
   readonly batch: number;
@@ -70,6 +71,47 @@ export async function timeSteps(model: Model, batch: Batch, steps: number): Prom
   return seconds;
 }
 
+/** What a child process tells of the steps that it timed. */
+export interface Timing {
+  /** Of each step. */
+  readonly seconds: readonly number[];
+  /** Bytes, of the process. */
+  readonly peakMemory: number;
+  /** Examples to a pass, of ConvLab. */
+  readonly microBatch?: number;
+}
+
+/** Times a network's steps on an engine of this process. */
+export async function timeTraining(
+  engine: Engine,
+  name: Measured,
+  steps: number,
+  options = optionsOf(name),
+): Promise<Timing> {
+  const model = await engine.compile(networkOf(name), options);
+  await loadInitial(model);
+  const seconds = await timeSteps(model, batchOf(name), steps);
+  const { microBatch } = model;
+  await model.dispose();
+  return { seconds, peakMemory: peakMemory(), microBatch };
+}
+
+/** Images per second, without the first quarter of the steps, in which caches and shaders come to be. */
+export const rateOf = (name: Measured, { seconds }: Timing): number =>
+  workloads[name].batch / median(seconds.slice(Math.floor(seconds.length / 4)));
+
+/** What bench/step.py and its like are called with. @param more arguments of their own */
+export function scriptArguments(
+  script: 'step.py' | 'keras_step.py',
+  name: Measured,
+  steps: number,
+  threads: number,
+  ...more: readonly string[]
+): string[] {
+  const { batch, size } = workloads[name];
+  return [join(__dirname, '../../bench', script), name, ...[batch, size, steps, threads].map(String), ...more];
+}
+
 /** @throws Error that names what is unknown */
 export function knownNetworks(names: readonly string[]): Measured[] {
   const known = Object.keys(workloads);
@@ -83,6 +125,9 @@ export function median(values: readonly number[]): number {
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
+
+/** Three digits, or all before the point. */
+export const digits = (x: number): string => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
 
 /** “1.23 (1.10-1.31)”: median and range. */
 export function spread(values: readonly number[], digits = 2): string {
