@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import type { RegistryResponse } from 'npm-registry-fetch';
 import { message, UserError } from '../../messages';
 import { diskError } from '../../runs';
+import { lookMs, Watch } from '../watch';
 
 /** A published version of a package. */
 export interface PackagePin {
@@ -27,8 +28,6 @@ export interface FetchSurroundings {
   pause(): Promise<void>;
 }
 
-const lookMs = 200;
-
 /** The name and version that npm knows it by. */
 export const specOf = ({ name, version }: PackagePin): string => `${name}@${version}`;
 
@@ -40,22 +39,14 @@ export async function fetchArchive(pin: PackagePin, file: string, surroundings: 
   const { default: fetch } = await import('npm-registry-fetch');
   const settings = await npmSettings();
   const { registry } = settings;
-  const abort = new AbortController();
-  const options = { ...settings, signal: abort.signal };
-  // What `pause` threw; it ends a connection that sends nothing, too.
-  let halted: { readonly error: unknown } | undefined;
-  const watch = setInterval(() => {
-    surroundings.pause().catch((error: unknown) => {
-      halted ??= { error };
-      abort.abort();
-    });
-  }, lookMs);
+  const watch = new Watch(() => surroundings.pause());
+  const options = { ...settings, signal: watch.signal };
   try {
     const address = await archiveAddress(pin, (path) => fetch(path, options), settings);
     await save(pin, file, await fetch(address, options), surroundings);
   } catch (error) {
     fs.rmSync(file, { force: true });
-    if (halted) throw halted.error;
+    watch.check();
     if (error instanceof UserError) throw error;
     const { code, message: reason } = error as NodeJS.ErrnoException;
     throw new UserError(
@@ -64,7 +55,7 @@ export async function fetchArchive(pin: PackagePin, file: string, surroundings: 
       { cause: error },
     );
   } finally {
-    clearInterval(watch);
+    watch.end();
   }
 }
 

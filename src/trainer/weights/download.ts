@@ -7,6 +7,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { message, UserError } from '../../messages';
 import { diskError, lockHolder } from '../../runs';
+import { Watch } from '../watch';
 
 export interface Wanted {
   readonly address: string;
@@ -25,7 +26,6 @@ export interface DownloadSurroundings {
 
 /** No file of weights that ConvLab fetches is near this. Whoever sends more would only fill the disk. */
 const mostBytes = 2 ** 30;
-const lookMs = 200;
 /** How often in a row a connection may break without having brought anything. */
 const fruitlessTries = 3;
 const waitMs = 1000;
@@ -76,31 +76,23 @@ export async function download(wanted: Wanted, surroundings: DownloadSurrounding
 async function receive(address: string, part: string, { received, pause }: DownloadSurroundings): Promise<void> {
   const { EnvHttpProxyAgent, fetch } = await import('undici');
   const dispatcher = new EnvHttpProxyAgent({ headersTimeout: silenceMs, bodyTimeout: silenceMs });
-  const abort = new AbortController();
-  // What `pause` threw: it ends a connection that sends nothing, too.
-  let halted: { readonly error: unknown } | undefined;
-  const watch = setInterval(() => {
-    pause().catch((error: unknown) => {
-      halted ??= { error };
-      abort.abort();
-    });
-  }, lookMs);
+  const watch = new Watch(pause);
   try {
     for (let fruitless = 0; ;) {
       const before = sizeOf(part);
       try {
         if (await receiveOnce(part, before)) return;
       } catch (error) {
-        if (halted) throw halted.error;
+        watch.check();
         fruitless = sizeOf(part) > before ? 0 : fruitless + 1;
         if (error instanceof UserError) throw error;
         if (error instanceof Refused || fruitless >= fruitlessTries) throw failure(address, error);
       }
       await new Promise((resolve) => setTimeout(resolve, waitMs));
-      if (halted) throw halted.error;
+      watch.check();
     }
   } finally {
-    clearInterval(watch);
+    watch.end();
     await dispatcher.destroy();
   }
 
@@ -110,7 +102,7 @@ async function receive(address: string, part: string, { received, pause }: Downl
       // Ranges are of the bytes as they lie there.
       headers: { 'accept-encoding': 'identity', ...(before > 0 && { range: `bytes=${before}-` }) },
       dispatcher,
-      signal: abort.signal,
+      signal: watch.signal,
     });
     const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
     if (response.status === 416) {
