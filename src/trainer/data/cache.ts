@@ -2,7 +2,7 @@
  * Decoded pictures kept in memory that all worker threads share, up to a bound: what does not fit is decoded again each
  * time. Entries are written once and never move. Made by the dataset, filled and read by prepare.ts.
  */
-import * as os from 'node:os';
+import { machineMemory } from '../engines/memory';
 import type { Decoded } from './decode';
 
 /** Words of an entry in the table: state, offset in blocks, width, height, width and height of the file. */
@@ -18,8 +18,7 @@ export interface SharedCache {
 
 /** An eighth of the memory that this process may use, at most 2 GiB. */
 export function cacheBound(): number {
-  const allowed = process.constrainedMemory?.() || Infinity;
-  return Math.min(2 ** 31, Math.floor(Math.min(os.totalmem(), allowed) / 8));
+  return Math.min(2 ** 31, Math.floor(machineMemory().total / 8));
 }
 
 /**

@@ -51,11 +51,18 @@ export function passSize(
   bytesOf: (size: number) => number,
   { total, available }: MachineMemory,
 ): PassSize {
+  const reckoned = new Map<number, number>();
+  // Reckoning takes an engine the writing of a graph.
+  const bytes = (size: number): number => {
+    const known = reckoned.get(size) ?? bytesOf(size);
+    reckoned.set(size, known);
+    return known;
+  };
   const most = availableShare * available;
   const limit = hasBatchNorm(network) ? most : Math.min(comfortableBytes, total / 2, most);
   let size = batchSize;
-  while (size > smallestPass && bytesOf(size) > limit) size = Math.max(smallestPass, Math.ceil(size / 2));
-  return { microBatch: size, warnings: passWarnings(network, batchSize, size, bytesOf, available) };
+  while (size > smallestPass && bytes(size) > limit) size = Math.max(smallestPass, Math.ceil(size / 2));
+  return { microBatch: size, warnings: passWarnings(network, batchSize, size, bytes, available) };
 }
 
 /** What the user should know of a batch that an engine divides for want of memory. Arguments as for {@link passSize}. */
