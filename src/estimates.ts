@@ -7,7 +7,7 @@ import type { History } from './history';
 import { Message, message } from './messages';
 import { buildNetwork } from './networks/catalog';
 import { elements, layerCosts } from './networks/network';
-import type { Machine, StepShape } from './protocol';
+import type { EngineReport, Machine, StepShape } from './protocol';
 
 /** How fast an engine computes on this machine, measured without a dataset. Times are seconds. */
 export interface Speed {
@@ -259,3 +259,10 @@ export function roughDuration(seconds: number): Message {
 
 /** Halves below 5, else whole. */
 const brief = (n: number): number => (n < 5 ? Math.round(n * 2) / 2 : Math.round(n));
+
+/** Whether an engine's speeds are measured here: of an emulated GPU, a thousandth of the processor's, it would take hours. */
+export const isMeasurable = ({ usable, reason }: EngineReport): boolean => usable && reason?.id !== 'engineEmulates';
+
+/** Images per second as they are shown; slow ones with a decimal. @param whole renders a whole number */
+export const speedWords = (imagesPerSecond: number, whole: (count: number) => string): string =>
+  imagesPerSecond < 10 ? imagesPerSecond.toFixed(1) : whole(Math.round(imagesPerSecond));

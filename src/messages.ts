@@ -670,6 +670,10 @@ export function fill(text: string, args: Message['args']): string {
   return text.replace(/\{(\w+)\}/g, (placeholder, name: string) => String(args[name] ?? placeholder));
 }
 
+/** A number of threads. */
+export const threadsMessage = (count: number): Message =>
+  count === 1 ? message('threadsOne') : message('threads', { count });
+
 /** The bundle for a language tag: 'zh-tw' for traditional characters, 'zh-cn' for other Chinese, none for the rest. */
 export function bundleOf(language: string): 'zh-tw' | 'zh-cn' | undefined {
   const tag = language.toLowerCase();

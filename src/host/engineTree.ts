@@ -3,7 +3,8 @@
  * change it. A trainer process looks at them when the view is first shown, and measures them when it is asked to.
  */
 import * as vscode from 'vscode';
-import { Message, message, MessageId, UserError } from '../messages';
+import { isMeasurable, speedWords } from '../estimates';
+import { Message, message, MessageId, threadsMessage, UserError } from '../messages';
 import { networks } from '../networks/catalog';
 import type { EngineName, EngineReport, EngineRequest, NetworkSpeed } from '../protocol';
 import { endError, startTask, Trainer, TrainerListener, TrainerOptions } from '../trainerClient';
@@ -126,7 +127,7 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
 
   /** @param target an engine of the view, or nothing: the user's choice */
   private async measure(target: unknown): Promise<void> {
-    const report = await this.target(target, measurable, 'pickEngineToMeasure');
+    const report = await this.target(target, isMeasurable, 'pickEngineToMeasure');
     if (!report) return;
     if (this.live.training.length > 0) throw new UserError(message('measureBusy'), message('measureBusyAdvice'));
     const { engine, speeds } = report;
@@ -188,15 +189,12 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
   }
 }
 
-/** An emulated GPU is a thousand times slower than the processor: measuring it would take hours. */
-const measurable = ({ usable, reason }: EngineReport): boolean => usable && reason?.id !== 'engineEmulates';
-
 const remedyFor = ({ action }: EngineReport): Remedy | undefined => action && remedies[action.id];
 
 /** Why it is not available or not chosen, and what to do; else what it computes on. */
 function about({ reason, action, device }: EngineReport): string {
   if (reason) return sentence(reason, action);
-  return [device!.name, ...(device!.threads === undefined ? [] : [threadsText(device!.threads)])].join(', ');
+  return [device!.name, ...(device!.threads === undefined ? [] : [t(threadsMessage(device!.threads))])].join(', ');
 }
 
 /** What a run started now would do with the engine, in a word, and its icon. */
@@ -225,7 +223,7 @@ function engineItem(report: EngineReport): vscode.TreeItem {
   const item = new vscode.TreeItem(engine, preferred ? Expanded : Collapsed);
   const state = stateOf(report);
   item.id = `engine:${engine}`;
-  item.contextValue = measurable(report) ? 'engine.measurable' : 'engine';
+  item.contextValue = isMeasurable(report) ? 'engine.measurable' : 'engine';
   item.description = state.text;
   item.iconPath = state.icon;
   item.tooltip = [word(engineTexts[engine]), about(report)].join('\n\n');
@@ -255,7 +253,7 @@ function facts(report: EngineReport): FactNode[] {
   notes.forEach((note, i) => nodes.push(fact(`note${i}`, 'info', t(note), { tooltip: t(note) })));
   if (device) {
     nodes.push(fact('device', device.kind === 'gpu' ? 'circuit-board' : 'chip', device.name, { tooltip: device.name }));
-    if (device.threads !== undefined) nodes.push(fact('threads', 'server-process', threadsText(device.threads)));
+    if (device.threads !== undefined) nodes.push(fact('threads', 'server-process', t(threadsMessage(device.threads))));
   }
   for (const speed of speeds) nodes.push(speedFact(engine, speed));
   const remedy = remedyFor(report);
@@ -265,7 +263,7 @@ function facts(report: EngineReport): FactNode[] {
     nodes.push(fact('action', remedy.icon, title, { tooltip: t(action), command }));
   } else if (action) {
     nodes.push(fact('action', 'lightbulb', t(action), spelledOut(action)));
-  } else if (measurable(report) && speeds.length === 0) {
+  } else if (isMeasurable(report) && speeds.length === 0) {
     const title = t(message('engineMeasure'));
     const command = { command: 'convlab.measureEngine', title, arguments: [engine] };
     nodes.push(fact('action', 'dashboard', title, { tooltip: t(message('engineMeasureTip')), command }));
@@ -275,7 +273,7 @@ function facts(report: EngineReport): FactNode[] {
 
 function speedFact(engine: EngineName, { shape, imagesPerSecond, exact }: NetworkSpeed): FactNode {
   const { network, size, batchSize } = shape;
-  const rate = imagesPerSecond < 10 ? imagesPerSecond.toFixed(1) : count(Math.round(imagesPerSecond));
+  const rate = speedWords(imagesPerSecond, count);
   const args = { network: networks[network].title, size, batch: batchSize, rate };
   return {
     kind: 'fact',
@@ -298,8 +296,5 @@ function factItem({ id, label, description, tooltip, icon, command }: FactNode):
   item.accessibilityInformation = { label: [label, description].filter(Boolean).join(', ') };
   return item;
 }
-
-const threadsText = (threads: number): string =>
-  t(threads === 1 ? message('threadsOne') : message('threads', { count: threads }));
 
 const word = (id: MessageId): string => t({ id, args: {} });

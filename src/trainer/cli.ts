@@ -19,9 +19,9 @@ import {
   resolveExperiment,
 } from '../experiment';
 import { ComparedRun, inCourseOrder, representatives } from '../comparison';
-import { longRun, roughDuration } from '../estimates';
+import { isMeasurable, longRun, roughDuration, speedWords } from '../estimates';
 import { findExperiment, loadExperiments } from '../experimentFiles';
-import { bundleOf, Message, message, UserError } from '../messages';
+import { bundleOf, Message, message, threadsMessage, UserError } from '../messages';
 import { networkNames, networks } from '../networks/catalog';
 import {
   DatasetReport,
@@ -292,12 +292,10 @@ async function engines(args: string[], values: Values): Promise<number> {
       continue;
     }
     if (!values.json && reason) say(`  ${t(reason)}`);
-    // Measuring an emulated GPU would take hours.
-    const emulated = reason?.id === 'engineEmulates';
-    if (!measuring || emulated) {
+    if (!measuring || !isMeasurable(report)) {
       if (values.json) say(JSON.stringify(report));
       else if (report.speeds.length > 0) report.speeds.forEach((speed) => say(speedLine(speed)));
-      else if (!emulated) say(`  ${t(message('engineUnmeasured'))}`);
+      else if (isMeasurable(report)) say(`  ${t(message('engineUnmeasured'))}`);
       continue;
     }
     const speeds: NetworkSpeed[] = [];
@@ -332,15 +330,13 @@ function engineLine({ engine, device, preferred, reason, action }: EngineReport)
   if (!device) {
     return t(message('engineUnusableLine', { engine, reason: sentences(reason!, action) }));
   }
-  const words = [device.name, ...(device.threads === undefined ? [] : [threadCount(device.threads)])].join(', ');
+  const words = [device.name, ...(device.threads === undefined ? [] : [t(threadsMessage(device.threads))])].join(', ');
   return t(message(preferred ? 'enginePreferredLine' : 'engineUsableLine', { engine, device: words }));
 }
 
-const threadCount = (count: number): string => t(count === 1 ? message('threadsOne') : message('threads', { count }));
-
 function speedLine({ shape, imagesPerSecond, exact }: NetworkSpeed): string {
   const { network, size, batchSize } = shape;
-  const rate = imagesPerSecond < 10 ? imagesPerSecond.toFixed(1) : Math.round(imagesPerSecond).toLocaleString('en');
+  const rate = speedWords(imagesPerSecond, (whole) => whole.toLocaleString('en'));
   return t(
     message(exact ? 'speedLine' : 'speedLineTold', { network: networks[network].title, size, batch: batchSize, rate }),
   );
