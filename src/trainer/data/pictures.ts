@@ -174,9 +174,14 @@ async function choose(
     for (let next = 0; good.length < wanted && next < order.length;) {
       const tried = order.slice(next, next + Math.min(checkChunk, wanted - good.length));
       next += tried.length;
-      const found = unchecked || held ? [] : await loader.check(tried.map(({ name }) => entries.get(name)!));
-      // A drive that was pulled out is no folder of bad pictures.
-      if (found.includes('unreadable') && !fs.existsSync(root)) throw folderGone(root);
+      const found =
+        unchecked || held
+          ? []
+          : await flawsOf(
+              tried.map(({ name }) => entries.get(name)!),
+              loader,
+              root,
+            );
       tried.forEach(({ name, label, bytes }, i) => {
         const flaw = found[i];
         if (flaw) leftOut.push({ name, flaw });
@@ -208,6 +213,14 @@ async function choose(
   return { chosen, leftOut };
 }
 
+/** What keeps each of these pictures from being used. @throws UserError where their folder is gone */
+async function flawsOf(entries: readonly number[], loader: Loader, root: string): Promise<(Flaw | undefined)[]> {
+  const found = await loader.check(entries);
+  // A drive that was pulled out is no folder of bad pictures.
+  if (found.includes('unreadable') && !fs.existsSync(root)) throw folderGone(root);
+  return found;
+}
+
 /** Decodes every picture of a source and keeps none. @returns those that cannot be used */
 export async function checkPictures(
   { kind, root, candidates }: PictureSource,
@@ -226,8 +239,11 @@ export async function checkPictures(
     const leftOut: LeftOut[] = [];
     for (let next = 0; next < candidates.length; next += checkChunk) {
       const tried = candidates.slice(next, next + checkChunk);
-      const found = await loader.check(tried.map((_, i) => next + i));
-      if (found.includes('unreadable') && !fs.existsSync(root)) throw folderGone(root);
+      const found = await flawsOf(
+        tried.map((_, i) => next + i),
+        loader,
+        root,
+      );
       tried.forEach(({ name }, i) => found[i] && leftOut.push({ name, flaw: found[i] }));
       progress(message('checkingPictures', { done: next + tried.length, total: candidates.length }));
       await pause();
