@@ -4,11 +4,10 @@ import * as http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import * as path from 'node:path';
 import { expect, it } from 'vitest';
-import { parseExperiment, resolveExperiment } from '../../src/experiment';
 import { english } from '../../src/messages';
 import type { DatasetReport, RunEvent } from '../../src/protocol';
 import { startTrainer } from '../../src/trainerClient';
-import { drawn, fill, put } from '../unit/drawnPictures';
+import { drawn, fill, picturesExperiment, put } from '../unit/drawnPictures';
 import { convlab, onlyRun, temporaryFolder } from './convlab';
 
 it('looks at every file of a folder, and counts those that cannot be used', async () => {
@@ -45,23 +44,7 @@ it('trains on a messy folder without its bad files, and says which data it used'
   put(folder, 'cat_dog/dog/text.jpg', 'no picture');
   put(folder, 'cat_dog/dog/猫 grey.jpg', await drawn(3).greyscale().jpeg().toBuffer());
   put(folder, 'cat_dog/dog/turned.png', await drawn(4).withMetadata({ orientation: 6 }).png().toBuffer());
-  const experiment = resolveExperiment(
-    parseExperiment(
-      JSON.stringify({
-        id: 'pictures',
-        title: 'Pictures',
-        network: { name: 'lenet5' },
-        dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.25, test: 0.25 } },
-        input: { size: 32, channels: 3 },
-        augment: { horizontalFlip: 0.5, rotation: 10 },
-        optimizer: { learningRate: 1e-3 },
-        batchSize: 4,
-        epochs: 1,
-      }),
-      'pictures.json',
-    ),
-    'course',
-  );
+  const experiment = picturesExperiment({ augment: { horizontalFlip: 0.5, rotation: 10 } });
   const events: RunEvent[] = [];
   const runs = temporaryFolder();
   const trainer = startTrainer(

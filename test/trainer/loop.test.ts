@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { parseExperiment, resolveExperiment } from '../../src/experiment';
+import { resolveExperiment } from '../../src/experiment';
 import { findExperiment } from '../../src/experimentFiles';
 import { elements, Network } from '../../src/networks/network';
 import { english } from '../../src/messages';
@@ -10,7 +10,7 @@ import type { RunEvent, TrainRequest } from '../../src/protocol';
 import { summarize } from '../../src/runs';
 import type { Engine, EngineProvider, Model, ModelState } from '../../src/trainer/engines/engine';
 import { run } from '../../src/trainer/run';
-import { fill } from '../unit/drawnPictures';
+import { fill, picturesExperiment } from '../unit/drawnPictures';
 import { onlyRun, temporaryFolder } from './convlab';
 
 let runs: string;
@@ -153,22 +153,7 @@ it('a defect of an engine is a failed run with a sentence, not a crash', async (
 it('a folder of pictures that goes away fails the run with a checkpoint, from which it goes on when it is back', async () => {
   const folder = temporaryFolder();
   await fill(folder, { cat: 8, dog: 8 });
-  const experiment = resolveExperiment(
-    parseExperiment(
-      JSON.stringify({
-        id: 'pictures',
-        title: 'Pictures',
-        network: { name: 'lenet5' },
-        dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.25, test: 0.25 } },
-        input: { size: 32, channels: 3 },
-        optimizer: { learningRate: 1e-3 },
-        batchSize: 4,
-        epochs: 2,
-      }),
-      'pictures.json',
-    ),
-    'course',
-  );
+  const experiment = picturesExperiment({ epochs: 2 });
   const request = { experiment, dataFolder: folder };
   const away = `${folder}-away`;
   const goAway = (event: RunEvent) => event.type === 'epoch' && fs.renameSync(folder, away);

@@ -7,12 +7,11 @@ import * as path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { parseExperiment, resolveExperiment } from '../../src/experiment';
 import { english } from '../../src/messages';
 import { cifar10, Cifar10Release, cifar10Folder, cifar10Source, fetchCifar10 } from '../../src/trainer/data/cifar10';
 import { pictureDataset } from '../../src/trainer/data/pictures';
 import { readTar } from '../../src/trainer/data/tar';
-import { temporaryFolder } from './drawnPictures';
+import { picturesExperiment, temporaryFolder } from './drawnPictures';
 
 const rows = 20;
 const pictureBytes = 3072;
@@ -204,23 +203,7 @@ describe('fetching CIFAR-10', () => {
 });
 
 describe('a dataset of CIFAR-10’s pictures', () => {
-  const experiment = (split: object) =>
-    resolveExperiment(
-      parseExperiment(
-        JSON.stringify({
-          id: 'small',
-          title: 'Small',
-          network: { name: 'lenet5' },
-          dataset: { name: 'cifar8', split },
-          input: { size: 32, channels: 3 },
-          optimizer: { learningRate: 1e-3 },
-          batchSize: 4,
-          epochs: 1,
-        }),
-        'small.json',
-      ),
-      'course',
-    );
+  const experiment = (split: object) => picturesExperiment({ dataset: { name: 'cifar8', split } });
 
   it('has eight classes, its own test pictures, and reads what the package holds', async () => {
     const own = experiment({ train: 0.8, validation: 0.1, test: 0.1 });

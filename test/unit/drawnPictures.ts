@@ -3,6 +3,8 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp, { Sharp } from 'sharp';
+import { afterAll } from 'vitest';
+import { parseExperiment, ResolvedExperiment, resolveExperiment } from '../../src/experiment';
 import { streamKey, uniform, word } from '../../src/random';
 
 /** A picture with a gradient, a disc and a little noise, different for every seed. */
@@ -23,7 +25,31 @@ export function drawn(seed: number, width = 48, height = 40): Sharp {
   return sharp(data, { raw: { width, height, channels: 3 } });
 }
 
-export const temporaryFolder = (): string => fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-pictures-'));
+/** An experiment of a short epoch on a folder of such pictures, but for some changes to its file. */
+export function picturesExperiment(changes: object = {}): ResolvedExperiment {
+  const file = {
+    id: 'pictures',
+    title: 'Pictures',
+    network: { name: 'lenet5' },
+    dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.25, test: 0.25 } },
+    input: { size: 32, channels: 3 },
+    optimizer: { learningRate: 1e-3 },
+    batchSize: 4,
+    epochs: 1,
+    ...changes,
+  };
+  return resolveExperiment(parseExperiment(JSON.stringify(file), 'pictures.json'), 'course');
+}
+
+const temporaryFolders: string[] = [];
+afterAll(() => temporaryFolders.forEach((folder) => fs.rmSync(folder, { recursive: true, force: true })));
+
+/** A new folder, which goes away with the file of tests. */
+export function temporaryFolder(): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-pictures-'));
+  temporaryFolders.push(folder);
+  return folder;
+}
 
 /** Writes a file, making its folder. */
 export function put(folder: string, name: string, content: Buffer | string): void {

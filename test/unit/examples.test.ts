@@ -2,31 +2,19 @@
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { beforeEach, expect, it } from 'vitest';
-import { parseExperiment, ResolvedExperiment, resolveExperiment } from '../../src/experiment';
+import type { ResolvedExperiment } from '../../src/experiment';
 import { exampleSheet } from '../../src/trainer/data/examples';
 import { openDataset } from '../../src/trainer/data/open';
 import { writeSplit } from '../../src/trainer/data/split';
-import { drawn, fill, put, temporaryFolder } from './drawnPictures';
+import { drawn, fill, picturesExperiment, put, temporaryFolder } from './drawnPictures';
 
 const experiment = (changes: object = {}): ResolvedExperiment =>
-  resolveExperiment(
-    parseExperiment(
-      JSON.stringify({
-        id: 'pictures',
-        title: 'Pictures',
-        network: { name: 'lenet5' },
-        dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.25, test: 0.25 } },
-        input: { size: 32, channels: 3, normalize: 'imagenet' },
-        augment: { randomResizedCrop: { scale: [0.5, 1], ratio: [0.9, 1.1] }, rotation: 10, horizontalFlip: 0.5 },
-        optimizer: { learningRate: 1e-3 },
-        batchSize: 4,
-        epochs: 3,
-        ...changes,
-      }),
-      'pictures.json',
-    ),
-    'course',
-  );
+  picturesExperiment({
+    input: { size: 32, channels: 3, normalize: 'imagenet' },
+    augment: { randomResizedCrop: { scale: [0.5, 1], ratio: [0.9, 1.1] }, rotation: 10, horizontalFlip: 0.5 },
+    epochs: 3,
+    ...changes,
+  });
 
 let folder: string;
 beforeEach(() => void (folder = temporaryFolder()));

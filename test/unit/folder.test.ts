@@ -3,26 +3,16 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { ResolvedExperiment, resolveExperiment, parseExperiment } from '../../src/experiment';
+import type { ResolvedExperiment } from '../../src/experiment';
 import { english } from '../../src/messages';
 import type { Dataset, Part } from '../../src/trainer/data/dataset';
 import { decode, FlawedPicture, sniff } from '../../src/trainer/data/decode';
 import { indexFolder } from '../../src/trainer/data/folder';
 import { openDataset, OpenOptions } from '../../src/trainer/data/open';
-import { drawn, fill, put, temporaryFolder } from './drawnPictures';
+import { drawn, fill, picturesExperiment, put, temporaryFolder } from './drawnPictures';
 
-const file = {
-  id: 'pictures',
-  title: 'Pictures',
-  network: { name: 'alexnet' },
-  dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.25, test: 0.25 } },
-  input: { size: 64, channels: 3 },
-  optimizer: { learningRate: 1e-3 },
-  batchSize: 4,
-  epochs: 1,
-};
 const experiment = (changes: object = {}): ResolvedExperiment =>
-  resolveExperiment(parseExperiment(JSON.stringify({ ...file, ...changes }), 'pictures.json'), 'course');
+  picturesExperiment({ network: { name: 'alexnet' }, input: { size: 64, channels: 3 }, ...changes });
 
 let folder: string;
 beforeEach(() => void (folder = temporaryFolder()));
