@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { DatasetName, datasetTitles, Experiment, resolveExperiment } from '../experiment';
+import { DatasetName, Experiment, resolveExperiment } from '../experiment';
 import { findExperiment } from '../experimentFiles';
 import { message, UserError } from '../messages';
 import { networks } from '../networks/catalog';
@@ -16,7 +16,7 @@ import type { Estimator } from './estimator';
 import type { ExamplesPanel } from './examples';
 import type { Experiments, Node } from './experimentTree';
 import type { LiveRuns } from './liveRuns';
-import { dateTime, t, translate } from './localize';
+import { datasetTitle, dateTime, t, translate } from './localize';
 import type { Log } from './log';
 import type { Panels } from './panels';
 import { exportNetwork, reveal } from './exporting';
@@ -247,7 +247,7 @@ export class Commands implements vscode.Disposable {
     const using = this.experiments.usable.filter((experiment) => experiment.dataset.name === dataset);
     const found = using.find(({ augment }) => augment) ?? using[0];
     if (found) return found;
-    throw new UserError(message('datasetNoExperiment', { dataset: datasetTitles[dataset] }));
+    throw new UserError(message('datasetNoExperiment', { dataset: datasetTitle(dataset) }));
   }
 
   /** @param target a dataset of the sidebar, or nothing: the user's choice */

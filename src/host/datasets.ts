@@ -8,7 +8,7 @@ import { DatasetName, datasetNames, datasetTitles } from '../experiment';
 import { Message, message, UserError } from '../messages';
 import type { DatasetReport } from '../protocol';
 import { endError, startTask, Trainer, TrainerOptions } from '../trainerClient';
-import { count, errorSentence, sentence, t } from './localize';
+import { count, datasetTitle, errorSentence, sentence, t } from './localize';
 import type { Log } from './log';
 import { affectsDataFolders, dataFolderFor, setCatDogFolder, workspaceFolders } from './settings';
 
@@ -84,7 +84,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
 
   /** Fetches a dataset where it is missing, reads every file of it, and tells the user. */
   async fetch(name: DatasetName): Promise<void> {
-    const dataset = datasetTitles[name];
+    const dataset = datasetTitle(name);
     const options = { location: vscode.ProgressLocation.Notification, title: dataset, cancellable: true };
     const report = await vscode.window.withProgress(options, (progress, cancel) => {
       const stop = (trainer: Trainer) => cancel.onCancellationRequested(() => void trainer.stop());
@@ -214,7 +214,7 @@ export function detailsOf(known: Known): DetailNode[] {
 /** How a dataset looks. */
 export function datasetItem({ name, known }: DatasetNode): vscode.TreeItem {
   const { Collapsed, None } = vscode.TreeItemCollapsibleState;
-  const item = new vscode.TreeItem(datasetTitles[name], known.kind === 'reading' ? None : Collapsed);
+  const item = new vscode.TreeItem(datasetTitle(name), known.kind === 'reading' ? None : Collapsed);
   item.id = `dataset:${name}`;
   item.contextValue = `dataset.${name}`;
   const warning = (icon: string) => new vscode.ThemeIcon(icon, new vscode.ThemeColor('list.warningForeground'));
@@ -234,7 +234,7 @@ export function datasetItem({ name, known }: DatasetNode): vscode.TreeItem {
       ? t(message('datasetUnfetched'))
       : [report.provenance.title === datasetTitles[name] ? '' : 'CIFAR-10', pictures, left].filter(Boolean).join(' · ');
     item.iconPath = leftOut.count > 0 ? warning('warning') : new vscode.ThemeIcon('database');
-    item.tooltip = [datasetTitles[name], report.folder ?? report.provenance.source, ...leftOut.reasons.map(t)].join(
+    item.tooltip = [datasetTitle(name), report.folder ?? report.provenance.source, ...leftOut.reasons.map(t)].join(
       '\n\n',
     );
   }

@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
+import { DatasetName, datasetTitles } from '../experiment';
 import { bundleOf, fill, Message, texts, UserError } from '../messages';
 
 /** Translations by English text that VS Code did not load itself; see {@link loadTranslations}. */
@@ -43,6 +44,9 @@ export function t({ id, args }: Message): string {
 export function translate(english: string): string {
   return translations()[english] ?? english;
 }
+
+/** What a dataset is called. */
+export const datasetTitle = (name: DatasetName): string => translate(datasetTitles[name]);
 
 /** What happened and what to do next. */
 export function sentence(what: Message, advice?: Message): string {

@@ -6,7 +6,6 @@ import * as vscode from 'vscode';
 import {
   DatasetName,
   datasetNames,
-  datasetTitles,
   Experiment,
   Overrides,
   Preset,
@@ -20,7 +19,7 @@ import { networkNames, networks } from '../networks/catalog';
 import { EngineName, engineNames, EngineRequest } from '../protocol';
 import type { Estimator } from './estimator';
 import { describeEpoch, describeRun } from './experimentTree';
-import { count, dateTime, t, translate } from './localize';
+import { count, datasetTitle, dateTime, t, translate } from './localize';
 import type { Run } from './run';
 import type { RunLine } from './runList';
 
@@ -56,7 +55,7 @@ export async function pickExperiment(experiments: readonly Experiment[]): Promis
       .map((name) => ({ name, count: ofNetwork.filter((e) => e.dataset.name === name).length }))
       .filter(({ count }) => count > 0)
       .map(({ name, count }) => ({
-        label: datasetTitles[name],
+        label: datasetTitle(name),
         description: t(message('experimentCount', { count })),
         value: name,
       })),
@@ -68,7 +67,7 @@ export async function pickExperiment(experiments: readonly Experiment[]): Promis
   if (matching.length === 1) return matching[0];
   return pick(
     matching.map((e) => ({ label: translate(e.title), detail: translate(e.question), value: e })),
-    `${title} ${networks[network].title} · ${datasetTitles[dataset]}`,
+    `${title} ${networks[network].title} · ${datasetTitle(dataset)}`,
     t(message('pickExperiment')),
   );
 }
@@ -81,7 +80,7 @@ export function pickExperimentToStart(
   return pick(
     experiments.map((e) => ({
       label: translate(e.title),
-      description: datasetTitles[e.dataset.name],
+      description: datasetTitle(e.dataset.name),
       detail: translate(e.question),
       value: e,
     })),
@@ -167,7 +166,7 @@ function trainingExamples({ dataset, limit }: ResolvedExperiment): number | unde
 
 /** Any dataset. */
 export function pickDataset(): Promise<DatasetName | undefined> {
-  const items = datasetNames.map((value) => ({ label: datasetTitles[value], value }));
+  const items = datasetNames.map((value) => ({ label: datasetTitle(value), value }));
   return pick(items, 'ConvLab', t(message('pickAnyDataset')));
 }
 
