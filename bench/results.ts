@@ -1,12 +1,14 @@
 /**
  * `npm run results`: makes the runs that docs/results.md wants, one after another on the terminal's own way, and writes
- * the page, its curves and the figures behind it. Finished runs are kept and a broken-off one is gone on with, so it can
- * be ended and started again at any time; the page marks what is missing.
+ * the page, its curves and the figures behind it. A broken-off run is gone on with, and none is made twice: neither one
+ * that is finished, nor one whose folder is gone but whose figures docs/results.json has. So it can be ended and started
+ * again at any time, on any machine; the page marks what is missing.
  *
  *   --runs DIR     where the runs are kept (default .convlab/results)
  *   --only TEXT    only runs whose name contains the text
  *   --threads N    processor threads of a run, for a machine that does other things too
  *   --write        make no runs, only write the page from what there is
+ *   --again        makes runs anew of which only the figures are left
  *   --alone        nothing else runs on this machine: seconds are figures of speed
  *
  * CONVLAB_CAT_DOG names the photographs.
@@ -31,9 +33,12 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     threads: { type: 'string' },
     write: { type: 'boolean', default: false },
+    again: { type: 'boolean', default: false },
     alone: { type: 'boolean', default: false },
   },
 });
+/** What the page was last written from. */
+const stored = fs.existsSync(figures) ? (JSON.parse(fs.readFileSync(figures, 'utf8')) as ResultsFile) : undefined;
 const runsFolder = path.resolve(values.runs);
 
 const resolved = ({ id, preset, seed, overrides }: Wanted): ResolvedExperiment =>
@@ -74,11 +79,10 @@ function train(wish: Wanted, before: RunSummary | undefined): void {
 
 /** The figures of every wanted run: from its folder, or as they were stored by an earlier start of this program. */
 function gather(): ResultsFile {
-  const stored = fs.existsSync(figures) ? (JSON.parse(fs.readFileSync(figures, 'utf8')) as ResultsFile) : undefined;
   const runs = wanted.flatMap((wish): MeasuredRun[] => {
     const run = runFor(wish);
     const fresh = run && measured(wish, run.record.experiment, readHistory(run.folder));
-    const kept = stored?.runs.find((figure) => figure.name === wish.name && stands(figure, resolved(wish)));
+    const kept = storedFigures(wish);
     return fresh ? [fresh] : kept ? [kept] : [];
   });
   const cpu = os.cpus();
@@ -91,6 +95,9 @@ function gather(): ResultsFile {
     runs,
   };
 }
+
+const storedFigures = (wish: Wanted): MeasuredRun | undefined =>
+  stored?.runs.find((figure) => figure.name === wish.name && stands(figure, resolved(wish)));
 
 /** Whether stored figures are still those of today's preset. */
 function stands(figure: MeasuredRun, experiment: ResolvedExperiment): boolean {
@@ -109,10 +116,20 @@ function write(): void {
   writeReport(results, wanted, resolved, docs);
 }
 
+const isToBeMade = (wish: Wanted): boolean =>
+  wish.name.includes(values.only) && runFor(wish)?.state !== 'finished' && (values.again || !storedFigures(wish));
+
+/** Whether a run starts from the weights of another, whose folder it then needs and not the figures alone. */
+function startsFrom(wish: Wanted, other: Wanted): boolean {
+  const { weights } = resolved(wish).network;
+  return typeof weights === 'object' && 'experiment' in weights && weights.experiment === other.id;
+}
+
 for (const wish of wanted) {
-  if (values.write || !wish.name.includes(values.only)) continue;
+  if (values.write) continue;
   const before = runFor(wish);
   if (before?.state === 'finished') continue;
+  if (!isToBeMade(wish) && !wanted.some((other) => isToBeMade(other) && startsFrom(other, wish))) continue;
   train(wish, before);
   write();
 }

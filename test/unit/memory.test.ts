@@ -19,7 +19,7 @@ describe('the size of a pass', () => {
 
   it.each([
     ['is the whole batch where that is small', plain, 16, machine(64), 16],
-    ['is halved above the comfortable 9 GiB, where that changes nothing', plain, 32, machine(64), 16],
+    ['is halved above the comfortable 7 GiB, where that changes nothing', plain, 32, machine(64), 16],
     ['is halved until it takes half of the machine', plain, 32, machine(10), 8],
     ['is halved until it takes what is available', plain, 32, machine(64, 4), 4],
     ['of a network with batch norm stays whole while it fits', normalized, 32, machine(64, 12), 32],

@@ -34,7 +34,7 @@ export interface PassSize {
  * A step that could be divided without changing its result takes no more than this, nor half the machine's memory: the
  * editor, the browser and the system want theirs. Below it smaller passes would only cost time.
  */
-const comfortableBytes = 9 * 2 ** 30;
+const comfortableBytes = 7 * 2 ** 30;
 /** Of what is available, a step takes no more than this. */
 const availableShare = 0.9;
 /** A pass over fewer examples saves little beside what the parameters take, and is slow. */
