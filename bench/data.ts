@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { parseExperiment, resolveExperiment } from '../src/experiment';
 import { trainingBatches } from '../src/trainer/data/batches';
 import { openDataset } from '../src/trainer/data/open';
+import { allocatorTunables } from '../src/trainerClient';
 import { child, median, peakMemory, spread } from './parts/workload';
 
 interface Timing {
@@ -101,7 +102,7 @@ function largeFolder(folder: string, count: number): string {
 
 function compare(folder: string, size: number, pairs: number, epochs: number, python: string | undefined): void {
   const own = (keep: boolean) => (): Timing =>
-    child(process.execPath, [__filename, folder, '--child', keep ? 'keep' : 'decode', ...settings], undefined);
+    child(process.execPath, [__filename, folder, '--child', keep ? 'keep' : 'decode', ...settings], allocatorTunables);
   const settings = ['--size', String(size), '--epochs', String(epochs)];
   const theirs = (workers: number) => (): Timing =>
     child(

@@ -108,13 +108,11 @@ const rotate = define(
   (scope, source, target, size, cos, sin, reflect, whole) => {
     const [row, col, x0, x1, y0, y1] = [scope.i32(), scope.i32(), scope.i32(), scope.i32(), scope.i32(), scope.i32()];
     const [x, y, u, v, side, centre] = [scope.f32(), scope.f32(), scope.f32(), scope.f32(), scope.f32(), scope.f32()];
+    const [rowCos, rowSin, inner] = [scope.f32(), scope.f32(), scope.f32()];
     const [dx, top, bottom, mask] = [scope.v128(), scope.v128(), scope.v128(), scope.v128()];
+    const [at, rowBytes] = [scope.i32(), scope.i32()];
     const zero = f32.of(0);
-    const turned = (a: Local<'f32'>, b: Local<'f32'>, negative: boolean) => {
-      const turn = f32.mul(b, sin);
-      const straight = f32.mul(a!, cos);
-      return f32.add(negative ? f32.sub(straight, turn) : f32.add(straight, turn), centre);
-    };
+    const half = f32.of(0.5);
     const mirrored = (at: Local<'f32'>) =>
       set(at, f32.select(f32.sub(f32.add(side, side), f32.abs(at)), f32.abs(at), f32.greaterThan(f32.abs(at), side)));
     const outside = (at: Local<'f32'>) => [f32.lessThan(at, zero), f32.atLeast(at, side)] as const;
@@ -131,38 +129,65 @@ const rotate = define(
     const pixel = (px: Local<'i32'>, py: Local<'i32'>) =>
       v128.load(i32.add(source, i32.mul(i32.add(i32.mul(py, size), px), i32.of(vectorBytes))));
     const between = (a: V128, b: V128, share: V128) => f32x4.add(a, f32x4.mul(f32x4.sub(b, a), share));
+    /** Stores the mean of four pixels, u and v being the shares of the right and the lower ones. */
+    const mean = (pixels: readonly [V128, V128, V128, V128]) => [
+      set(dx, f32x4.splat(u)),
+      set(top, between(pixels[0], pixels[1], dx)),
+      set(bottom, between(pixels[2], pixels[3], dx)),
+      set(top, between(top, bottom, f32x4.splat(v))),
+      v128.store(target, truncate(top, mask)),
+    ];
+    /** Nearly all pixels: those that have all four neighbours, and need no care. */
+    const amidst = [
+      set(u, f32.sub(u, half)),
+      set(v, f32.sub(v, half)),
+      set(x0, i32.fromF32(u)),
+      set(y0, i32.fromF32(v)),
+      set(u, f32.sub(u, f32.fromI32(x0))),
+      set(v, f32.sub(v, f32.fromI32(y0))),
+      set(x1, i32.add(source, i32.add(i32.mul(y0, rowBytes), i32.mul(x0, i32.of(vectorBytes))))),
+      set(at, i32.add(x1, rowBytes)),
+      ...mean([v128.load(x1), v128.load(x1, vectorBytes), v128.load(at), v128.load(at, vectorBytes)]),
+    ];
+    const atTheBorder = [
+      when(reflect, [mirrored(u), mirrored(v)]),
+      when(
+        // A sum of comparisons: not 0 where any holds.
+        [...outside(u), ...outside(v)].reduce((a, b) => i32.add(a, b)),
+        // Mirrored coordinates can lie on the far border itself, which belongs to the last pixel.
+        [
+          when(
+            reflect,
+            [set(u, f32.min(u, f32.sub(side, half))), set(v, f32.min(v, f32.sub(side, half)))],
+            [v128.store(target, f32x4.zero), set(u, f32.of(-1))],
+          ),
+        ],
+      ),
+      when(f32.atLeast(u, zero), [
+        ...neighbours(u, x0, x1),
+        ...neighbours(v, y0, y1),
+        ...mean([pixel(x0, y0), pixel(x1, y0), pixel(x0, y1), pixel(x1, y1)]),
+      ]),
+    ];
     return [
       set(mask, v128.splatI32(whole)),
       set(side, f32.fromI32(size)),
-      set(centre, f32.mul(side, f32.of(0.5))),
-      set(y, f32.sub(f32.of(0.5), centre)),
+      set(inner, f32.sub(side, half)),
+      set(rowBytes, i32.mul(size, i32.of(vectorBytes))),
+      set(centre, f32.mul(side, half)),
+      set(y, f32.sub(half, centre)),
       repeat(row, size, [
-        set(x, f32.sub(f32.of(0.5), centre)),
+        set(x, f32.sub(half, centre)),
+        set(rowSin, f32.mul(y, sin)),
+        set(rowCos, f32.mul(y, cos)),
         repeat(col, size, [
-          set(u, turned(x, y, false)),
-          set(v, turned(y, x, true)),
-          when(reflect, [mirrored(u), mirrored(v)]),
+          set(u, f32.add(f32.add(f32.mul(x, cos), rowSin), centre)),
+          set(v, f32.add(f32.sub(rowCos, f32.mul(x, sin)), centre)),
           when(
-            // A sum of comparisons: not 0 where any holds.
-            [...outside(u), ...outside(v)].reduce((a, b) => i32.add(a, b)),
-            // Mirrored coordinates can lie on the far border itself, which belongs to the last pixel.
-            [
-              when(
-                reflect,
-                [set(u, f32.min(u, f32.sub(side, f32.of(0.5)))), set(v, f32.min(v, f32.sub(side, f32.of(0.5))))],
-                [v128.store(target, f32x4.zero), set(u, f32.of(-1))],
-              ),
-            ],
+            f32.atLeast(f32.min(u, v), half),
+            [when(f32.lessThan(f32.max(u, v), inner), amidst, atTheBorder)],
+            atTheBorder,
           ),
-          when(f32.atLeast(u, zero), [
-            ...neighbours(u, x0, x1),
-            ...neighbours(v, y0, y1),
-            set(dx, f32x4.splat(u)),
-            set(top, between(pixel(x0, y0), pixel(x1, y0), dx)),
-            set(bottom, between(pixel(x0, y1), pixel(x1, y1), dx)),
-            set(top, between(top, bottom, f32x4.splat(v))),
-            v128.store(target, truncate(top, mask)),
-          ]),
           addTo(target, vectorBytes),
           set(x, f32.add(x, f32.of(1))),
         ]),

@@ -52,8 +52,17 @@ export class PictureLost extends Error {
   }
 }
 
+/** Pictures that a thread has under way: while the decoder's threads work on one it augments another. */
+const underWay = 2;
+
 /** Takes examples until there are no more. */
 export async function workOn(preparation: Preparation, job: ToWorker): Promise<void> {
+  const taken = Array.from({ length: underWay }, () => takeExamples(preparation, job));
+  // Only when none of them writes to the job's memory any more.
+  for (const outcome of await Promise.allSettled(taken)) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+async function takeExamples(preparation: Preparation, job: ToWorker): Promise<void> {
   const { next, items, count, images, verdicts, epoch } = job;
   for (let i = Atomics.add(next, 0, 1); i < count; i = Atomics.add(next, 0, 1)) {
     const item: Item = { entry: items[i * 2]!, index: items[i * 2 + 1]! };
