@@ -33,8 +33,10 @@ export interface ComparedRun {
   readonly network: string;
   readonly structure: Message;
   readonly parameters: number;
-  /** "Cats vs Dogs, 3×64×64". */
-  readonly data: string;
+  /** What its dataset is called. */
+  readonly dataset: Message;
+  /** Channels, height and width of an example: "3×64×64". */
+  readonly input: string;
   readonly engine?: EngineName;
   readonly state: RunState;
   readonly epochsDone: number;
@@ -83,7 +85,8 @@ export function compared(
     network: networks[name].title,
     structure: structureOf(network),
     parameters: parameterCount(network),
-    data: `${datasetTitles[experiment.dataset.name]}, ${channels}×${size}×${size}`,
+    dataset: datasetTitles[experiment.dataset.name],
+    input: `${channels}×${size}×${size}`,
     engine: history.started?.engine,
     state,
     epochsDone: epochs.length,

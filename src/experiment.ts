@@ -3,7 +3,7 @@
  * the sentences that say what is wrong with one. Everything that trains starts from a {@link ResolvedExperiment}.
  */
 import * as z from 'zod';
-import { english, Message, message, UserError } from './messages';
+import { Message, message, UserError } from './messages';
 import { buildNetwork, networkNames, networks } from './networks/catalog';
 import type { Network } from './networks/network';
 
@@ -222,10 +222,10 @@ export type ResolvedExperiment = z.output<typeof resolvedSchema>;
 
 /** Number of classes of each dataset. */
 export const classCounts: Record<DatasetName, number> = { mnist: 10, 'cat-dog': 2, cifar8: 8 };
-export const datasetTitles: Record<DatasetName, string> = {
-  mnist: 'MNIST',
-  'cat-dog': 'Cats vs Dogs',
-  cifar8: 'CIFAR-10 without cats and dogs',
+export const datasetTitles: Record<DatasetName, Message> = {
+  mnist: message('datasetMnist'),
+  'cat-dog': message('datasetCatDog'),
+  cifar8: message('datasetCifar8'),
 };
 
 /** The JSON Schema of an experiment file (draft 2020-12), for editors. */
@@ -275,19 +275,19 @@ export function resolveExperiment(
   const parsed = resolvedSchema.safeParse(merged);
   if (!parsed.success) throw invalid(source, parsed.error, merged);
   const resolved = parsed.data;
-  const refuse = (path: string, problem: string): never => {
-    const problems = english(message('experimentProblem', { path, problem }));
+  const refuse = (path: string, problem: Message | string): never => {
+    const problems = message('experimentProblem', { path, problem });
     throw new UserError(message('experimentInvalid', { file: source, problems }));
   };
   const { network, input } = resolved;
   if (network.weights === 'imagenet') {
     const pretrained = networkNames.filter((name) => 'imagenet' in networks[name]);
     if (!pretrained.includes(network.name)) {
-      refuse('network.weights', english(message('imagenetNone', { networks: pretrained.join(', ') })));
+      refuse('network.weights', message('imagenetNone', { networks: pretrained.join(', ') }));
     }
-    if (input.channels !== 3) refuse('input.channels', english(message('imagenetColour')));
+    if (input.channels !== 3) refuse('input.channels', message('imagenetColour'));
   }
-  if (network.freeze && network.weights === 'scratch') refuse('network.freeze', english(message('freezeScratch')));
+  if (network.freeze && network.weights === 'scratch') refuse('network.freeze', message('freezeScratch'));
   try {
     networkOf(resolved);
   } catch (error) {
@@ -345,7 +345,7 @@ function unknownSetting(path: string, key: string): UserError {
   return new UserError(
     message('experimentInvalid', {
       file: '--set',
-      problems: english(message('experimentProblem', { path, problem: english(unknownKey(key, [...settable])) })),
+      problems: message('experimentProblem', { path, problem: unknownKey(key, [...settable]) }),
     }),
   );
 }
@@ -381,20 +381,21 @@ function editDistance(a: string, b: string): number {
 
 /** Turns zod's findings into sentences with paths; unknown keys get the nearest known one. */
 function invalid(file: string, error: z.ZodError, value: unknown): UserError {
-  const problems: string[] = [];
+  const problems: Message[] = [];
   for (const issue of error.issues) {
     const path = issue.path.map(String).join('.');
-    const texts =
+    const found: readonly (Message | string)[] =
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => english(unknownKey(key, knownKeys(issue.path))))
+        ? issue.keys.map((key) => unknownKey(key, knownKeys(issue.path)))
         : [describeIssue(issue, issue.path.reduce<unknown>(member, value))];
-    for (const problem of texts) {
+    for (const problem of found) {
       problems.push(
-        english(path ? message('experimentProblem', { path, problem }) : message('experimentProblemTop', { problem })),
+        path ? message('experimentProblem', { path, problem }) : message('experimentProblemTop', { problem }),
       );
     }
   }
-  return new UserError(message('experimentInvalid', { file, problems: problems.join('; ') }));
+  const joined = problems.reduceRight((more, problem) => message('experimentProblems', { problem, more }));
+  return new UserError(message('experimentInvalid', { file, problems: joined }));
 }
 
 const member = (value: unknown, key: PropertyKey): unknown =>

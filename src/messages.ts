@@ -1,6 +1,7 @@
 /**
  * Every sentence that a user can read, in English, by id. A text travels between processes as {id, args} and is
- * rendered where it is shown: by vscode.l10n in the extension host, by @vscode/l10n in the panel and the terminal.
+ * rendered where it is shown: by vscode.l10n in the extension host, by @vscode/l10n in the panel and the terminal. An
+ * argument that is a text itself, such as the name of a dataset, is a message too.
  * The translations in l10n/ are keyed by the English text; a unit test keeps them complete.
  */
 
@@ -13,6 +14,7 @@ export const texts = {
   experimentInvalid: '{file}: {problems}',
   experimentProblem: 'at “{path}”: {problem}',
   experimentProblemTop: 'at the top level: {problem}',
+  experimentProblems: '{problem}; {more}',
   unknownKey: 'unknown key “{key}”',
   unknownKeyNearest: 'unknown key “{key}”; did you mean “{nearest}”?',
   settingInvalid: 'The setting {setting} is not usable: {problems}',
@@ -45,7 +47,12 @@ export const texts = {
   trainerOutOfMemory: 'The system ended the trainer process ({how}), most likely because memory ran out.',
   trainerOutOfMemoryAdvice: 'Close other programs or use a smaller batch, then resume the run.',
   surveyCrashedAdvice: 'Speeds that were measured before are kept; training does not need them.',
+
   // Datasets
+  datasetMnist: 'MNIST',
+  datasetCatDog: 'Cats vs Dogs',
+  datasetCatDogCifar10: 'Cats vs Dogs (CIFAR-10)',
+  datasetCifar8: 'CIFAR-10 without cats and dogs',
   datasetFolderMissing: 'The folder {folder} for the dataset {dataset} does not exist.',
   datasetNotInstalled: 'The files of the dataset {dataset} were not found.',
   datasetNotInstalledAdvice: 'Reinstall ConvLab (in a checkout: run “npm ci”), or name a folder that holds them.',
@@ -109,6 +116,7 @@ export const texts = {
   npmSettingsUnreadable: 'npm’s configuration could not be read: {reason}',
   splitGiven: 'divided as the folder is: {parts}',
   dataUsed: 'Data: {title} from {source} ({terms}).',
+  dataFrom: '{title} ({source})',
   dataNote: 'Note: {note}.',
   dataNoteHeading: 'About the data',
   dataTerms: 'Terms of the data',
@@ -581,6 +589,14 @@ export const texts = {
   datasetUnfetched: 'not fetched yet',
   datasetPictures: '{count} pictures',
   datasetLeftOut: '{count} files left out',
+  leftOutEmptyShort: 'Empty: {count}',
+  leftOutNotPictureShort: 'Not pictures: {count}',
+  leftOutUnsupportedShort: 'Format not readable: {count}',
+  leftOutCutShortShort: 'Cut short: {count}',
+  leftOutDamagedShort: 'Damaged: {count}',
+  leftOutTooLargeShort: 'Too large: {count}',
+  leftOutUnreadableShort: 'Not readable: {count}',
+  leftOutLinkShort: 'Links: {count}',
   datasetSource: 'Source',
   datasetChecked: '{dataset}: {count} pictures verified, {left} files left out.',
   datasetNoExperiment: 'No experiment here uses the dataset {dataset}.',
@@ -631,12 +647,15 @@ type Placeholders<Text extends string> = Text extends `${string}{${infer Name}}$
   ? Name | Placeholders<Rest>
   : never;
 
-export type MessageArgs<Id extends MessageId> = Record<Placeholders<(typeof texts)[Id]>, string | number>;
+/** What is put into a text: as it is, or rendered first where it is a message, or several sentences. */
+export type MessageArg = string | number | Message | readonly Message[];
+
+export type MessageArgs<Id extends MessageId> = Record<Placeholders<(typeof texts)[Id]>, MessageArg>;
 
 /** A sentence on its way to where it is shown. */
 export interface Message {
   readonly id: MessageId;
-  readonly args: Readonly<Record<string, string | number>>;
+  readonly args: Readonly<Record<string, MessageArg>>;
 }
 
 /** Makes a message; the arguments are checked against the placeholders of its text. */
@@ -662,11 +681,23 @@ export class UserError extends Error {
 
 /** The message in English with its placeholders filled: for logs, and the fallback of every renderer. */
 export function english({ id, args }: Message): string {
-  return fill(texts[id], args);
+  return fill(texts[id], plainArgs(args, english));
+}
+
+/** A message's arguments as they are put into its text. @param render for those that are messages themselves */
+export function plainArgs(
+  args: Message['args'],
+  render: (message: Message) => string,
+): Record<string, string | number> {
+  const plain = (arg: MessageArg): string | number => {
+    if (typeof arg !== 'object') return arg;
+    return 'id' in arg ? render(arg) : arg.map(render).join(' ');
+  };
+  return Object.fromEntries(Object.entries(args).map(([name, arg]) => [name, plain(arg)]));
 }
 
 /** Puts arguments into the {placeholders} of a text. */
-export function fill(text: string, args: Message['args']): string {
+export function fill(text: string, args: Readonly<Record<string, string | number>>): string {
   return text.replace(/\{(\w+)\}/g, (placeholder, name: string) => String(args[name] ?? placeholder));
 }
 

@@ -19,7 +19,8 @@ export type EngineRequest = EngineName | 'auto';
 
 /** Which data a run uses. */
 export interface DataProvenance {
-  readonly title: string;
+  /** A string in the events of older runs. */
+  readonly title: Message | string;
   /** A folder, or a package and its version. */
   readonly source: string;
   /** Under what terms it may be used, in a sentence. */

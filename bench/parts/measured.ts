@@ -5,6 +5,7 @@
 import type { DatasetName, Preset, ResolvedExperiment } from '../../src/experiment';
 import { median } from '../../src/estimates';
 import type { History } from '../../src/history';
+import { english, Message } from '../../src/messages';
 import type { NetworkName } from '../../src/networks/catalog';
 import type { EpochEvent } from '../../src/protocol';
 
@@ -112,6 +113,8 @@ export interface ResultsFile {
 /** Figures are kept to five significant digits. */
 const short = (value: number): number => Number(value.toPrecision(5));
 
+const dataTitle = (title: Message | string): string => (typeof title === 'string' ? title : english(title));
+
 /** The figures of a finished run; undefined where it has not finished. */
 export function measured(
   wish: Wanted,
@@ -134,7 +137,7 @@ export function measured(
     learningRate: optimizer.learningRate,
     parameters: started.parameterCount,
     examples: started.examples,
-    data: started.data?.title ?? dataset.name,
+    data: dataTitle(started.data?.title ?? dataset.name),
     engine: started.engine,
     versions: started.versions,
     epochs: epochs.map(measuredEpoch),

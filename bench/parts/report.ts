@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { median } from '../../src/estimates';
 import { datasetTitles, ResolvedExperiment } from '../../src/experiment';
+import { english } from '../../src/messages';
 import { networks } from '../../src/networks/catalog';
 import { claims, figure, finalLevel, finder, mean, shown } from './claims';
 import { draw, Line, Picture } from './curves';
@@ -87,7 +88,7 @@ function runsSection(runs: readonly MeasuredRun[], wishes: readonly Wanted[], re
     const cells = [
       `\`${wanted[0]!.id}\` ${described(wanted[0]!).slice(wanted[0]!.id.length + 1)}`,
       networks[network.name].title,
-      `${datasetTitles[experiment.dataset.name]}, ${input.channels}×${input.size}×${input.size}`,
+      `${english(datasetTitles[experiment.dataset.name])}, ${input.channels}×${input.size}×${input.size}`,
       String(epochs),
     ];
     if (made.length === 0) return [...cells, '–', `not yet run (0 of ${wanted.length})`, '', '', ''];

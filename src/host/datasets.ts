@@ -4,17 +4,18 @@
  */
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { DatasetName, datasetNames, datasetTitles } from '../experiment';
-import { Message, message, UserError } from '../messages';
+import { DatasetName, datasetNames } from '../experiment';
+import { Message, message, MessageId, UserError } from '../messages';
 import type { DatasetReport } from '../protocol';
-import { endError, startTask, Trainer, TrainerOptions } from '../trainerClient';
+import { endError, startTask, Trainer, TrainerEnd, TrainerOptions } from '../trainerClient';
 import { count, datasetTitle, errorSentence, sentence, t } from './localize';
 import type { Log } from './log';
+import { underNotification } from './notification';
 import { affectsDataFolders, dataFolderFor, setCatDogFolder, workspaceFolders } from './settings';
 
 /** What is known of a dataset. */
 type Known =
-  | { readonly kind: 'reading'; readonly status?: Message }
+  | { readonly kind: 'reading' }
   | { readonly kind: 'report'; readonly report: DatasetReport }
   | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message };
 
@@ -30,12 +31,17 @@ export interface DetailNode {
   readonly icon: string;
   readonly label: string;
   readonly description?: string;
+  /** Where label and description do not say all. */
+  readonly tooltip?: string;
   /** Opened by a click. */
   readonly folder?: string;
 }
 
 /** Whether a dataset, or a part of it, has to be fetched before it can be used. */
 const unfetched = ({ folder }: DatasetReport): boolean => folder === undefined;
+
+/** Whether CIFAR-10's cats and dogs stand in for a folder of the user's. */
+const isStandIn = ({ provenance }: DatasetReport): boolean => provenance.note?.id === 'cifar10StandsIn';
 
 const picturesOf = ({ classes }: DatasetReport): number => classes.reduce((sum, c) => sum + c.count, 0);
 
@@ -85,11 +91,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
   /** Fetches a dataset where it is missing, reads every file of it, and tells the user. */
   async fetch(name: DatasetName): Promise<void> {
     const dataset = datasetTitle(name);
-    const options = { location: vscode.ProgressLocation.Notification, title: dataset, cancellable: true };
-    const report = await vscode.window.withProgress(options, (progress, cancel) => {
-      const stop = (trainer: Trainer) => cancel.onCancellationRequested(() => void trainer.stop());
-      return this.ask(name, true, stop, (status) => progress.report({ message: t(status) }));
-    });
+    const report = await this.ask(name, true, (...task) => underNotification(dataset, ...task));
     if (!report) return;
     this.set(name, { kind: 'report', report });
     // The other one of CIFAR-10's may have become available with it.
@@ -130,7 +132,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
   private async lookAtNext(): Promise<void> {
     for (let name = this.waiting.shift(); name; name = this.waiting.shift()) {
       try {
-        const report = await this.ask(name, false, (trainer) => (this.looking = trainer));
+        const report = await this.ask(name, false, (...task) => (this.looking = startTask(...task)).ended);
         if (report) this.set(name, { kind: 'report', report });
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
@@ -145,22 +147,15 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
   private async ask(
     dataset: DatasetName,
     verify: boolean,
-    started: (trainer: Trainer) => void,
-    progress?: (status: Message) => void,
+    work: (...task: Parameters<typeof startTask>) => PromiseLike<TrainerEnd>,
   ): Promise<DatasetReport | undefined> {
     const request = { dataset, verify, dataFolder: dataFolderFor(dataset), searchFolders: workspaceFolders() };
     let report: DatasetReport | undefined;
-    const trainer = startTask(
+    const end = await work(
       { type: 'dataset', request },
       { ...this.trainer(), graceMs: 3000 },
-      {
-        onProgress: progress,
-        onDataset: (told) => (report = told),
-        onLog: (line) => this.log.info(`${dataset}: ${line}`),
-      },
+      { onDataset: (told) => (report = told), onLog: (line) => this.log.info(`${dataset}: ${line}`) },
     );
-    started(trainer);
-    const end = await trainer.ended;
     if ('message' in end) throw endError(end);
     return report;
   }
@@ -169,6 +164,25 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
     this.known.set(name, known);
     this.changes.fire();
   }
+}
+
+/** A sidebar shows no more of a sentence than its beginning: what comes first there is why files cannot be used. */
+const shortReasons: Partial<Record<MessageId, MessageId>> = {
+  leftOutEmpty: 'leftOutEmptyShort',
+  leftOutNotPicture: 'leftOutNotPictureShort',
+  leftOutUnsupported: 'leftOutUnsupportedShort',
+  leftOutCutShort: 'leftOutCutShortShort',
+  leftOutDamaged: 'leftOutDamagedShort',
+  leftOutTooLarge: 'leftOutTooLargeShort',
+  leftOutUnreadable: 'leftOutUnreadableShort',
+  leftOutLink: 'leftOutLinkShort',
+};
+
+/** Label of a line on files that cannot be used, and the rest of it. */
+function leftOutLine(reason: Message): [string, Partial<DetailNode>?] {
+  const id = shortReasons[reason.id];
+  if (id === undefined) return [t(reason)];
+  return [t({ id, args: reason.args }), { description: String(reason.args['example']), tooltip: t(reason) }];
 }
 
 /** The lines below a dataset. */
@@ -202,7 +216,7 @@ export function detailsOf(known: Known): DetailNode[] {
           }),
         ]
       : []),
-    ...leftOut.reasons.map((reason) => line('warning', t(reason))),
+    ...leftOut.reasons.map((reason) => line('warning', ...leftOutLine(reason))),
     ...(provenance.source === folder
       ? []
       : [line('package', t(message('datasetSource')), { description: provenance.source })]),
@@ -232,7 +246,7 @@ export function datasetItem({ name, known }: DatasetNode): vscode.TreeItem {
     if (unfetched(report)) item.contextValue += '.unfetched';
     item.description = unfetched(report)
       ? t(message('datasetUnfetched'))
-      : [report.provenance.title === datasetTitles[name] ? '' : 'CIFAR-10', pictures, left].filter(Boolean).join(' · ');
+      : [isStandIn(report) ? 'CIFAR-10' : '', pictures, left].filter(Boolean).join(' · ');
     item.iconPath = leftOut.count > 0 ? warning('warning') : new vscode.ThemeIcon('database');
     item.tooltip = [datasetTitle(name), report.folder ?? report.provenance.source, ...leftOut.reasons.map(t)].join(
       '\n\n',
@@ -242,12 +256,12 @@ export function datasetItem({ name, known }: DatasetNode): vscode.TreeItem {
   return item;
 }
 
-function detailItem({ icon, label, description, folder }: DetailNode): vscode.TreeItem {
+function detailItem({ icon, label, description, tooltip, folder }: DetailNode): vscode.TreeItem {
   const item = new vscode.TreeItem(label);
   const color = icon === 'warning' || icon === 'error' ? new vscode.ThemeColor('list.warningForeground') : undefined;
   item.iconPath = new vscode.ThemeIcon(icon, color);
   item.description = description;
-  item.tooltip = folder ?? [label, description].filter(Boolean).join(': ');
+  item.tooltip = tooltip ?? folder ?? [label, description].filter(Boolean).join(': ');
   if (folder !== undefined) {
     item.command = { command: 'convlab.revealDataset', title: folder, arguments: [folder] };
   }

@@ -7,10 +7,11 @@ import { isMeasurable, speedWords } from '../estimates';
 import { Message, message, MessageId, threadsMessage, UserError } from '../messages';
 import { networks } from '../networks/catalog';
 import type { EngineName, EngineReport, EngineRequest, NetworkSpeed } from '../protocol';
-import { endError, startTask, Trainer, TrainerListener, TrainerOptions } from '../trainerClient';
+import { endError, startTask, TrainerOptions } from '../trainerClient';
 import type { LiveRuns } from './liveRuns';
 import { count, errorSentence, sentence, t } from './localize';
 import type { Log } from './log';
+import { underNotification } from './notification';
 import { affects, engineSetting, threadsSetting } from './settings';
 
 export interface EngineNode {
@@ -111,18 +112,19 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
 
   private async ask(): Promise<readonly EngineReport[]> {
     let told: readonly EngineReport[] | undefined;
-    const trainer = this.start(
-      { type: 'engines', request: { threads: threadsSetting() } },
-      { onEngines: (engines) => (told = engines) },
-    );
-    const end = await trainer.ended;
+    const task = { type: 'engines', request: { threads: threadsSetting() } } as const;
+    const end = await startTask(task, this.options(), {
+      onEngines: (engines) => (told = engines),
+      onLog: this.onLog,
+    }).ended;
     if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
     return told ?? [];
   }
 
-  private start(task: Parameters<typeof startTask>[0], listener: TrainerListener): Trainer {
-    const options = { ...this.trainer(), graceMs: 3000 };
-    return startTask(task, options, { ...listener, onLog: (line) => this.log.info(`engines: ${line}`) });
+  private readonly onLog = (line: string): void => this.log.info(`engines: ${line}`);
+
+  private options(): TrainerOptions {
+    return { ...this.trainer(), graceMs: 3000 };
   }
 
   /** @param target an engine of the view, or nothing: the user's choice */
@@ -133,23 +135,14 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
     const { engine, speeds } = report;
     const again = speeds.length > 0 && !this.half.has(engine);
     const failures: string[] = [];
-    const end = await vscode.window.withProgress(
+    const end = await underNotification(
+      t(message('measuringEngine', { engine })),
+      { type: 'measure', request: { engine, threads: threadsSetting(), again } },
+      this.options(),
       {
-        location: vscode.ProgressLocation.Notification,
-        title: t(message('measuringEngine', { engine })),
-        cancellable: true,
-      },
-      (progress, token) => {
-        const trainer = this.start(
-          { type: 'measure', request: { engine, threads: threadsSetting(), again } },
-          {
-            onProgress: (text) => progress.report({ message: t(text) }),
-            onUnmeasured: (name, reason) =>
-              failures.push(t(message('unmeasuredLine', { network: networks[name].title, reason: t(reason) }))),
-          },
-        );
-        token.onCancellationRequested(() => void trainer.stop());
-        return trainer.ended;
+        onUnmeasured: (name, reason) =>
+          failures.push(t(message('unmeasuredLine', { network: networks[name].title, reason }))),
+        onLog: this.onLog,
       },
     );
     if (end.kind === 'stopped') this.half.add(engine);
@@ -191,10 +184,11 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
 
 const remedyFor = ({ action }: EngineReport): Remedy | undefined => action && remedies[action.id];
 
-/** Why it is not available or not chosen, and what to do; else what it computes on. */
-function about({ reason, action, device }: EngineReport): string {
-  if (reason) return sentence(reason, action);
-  return [device!.name, ...(device!.threads === undefined ? [] : [t(threadsMessage(device!.threads))])].join(', ');
+/** Why it is not available or not chosen, and what to do; else what it computes on. Then what else is to be known. */
+function about({ reason, action, device, notes = [] }: EngineReport): string {
+  const threads = device?.threads === undefined ? [] : [t(threadsMessage(device.threads))];
+  const first = reason ? sentence(reason, action) : [device!.name, ...threads].join(', ');
+  return [first, notes.map(t).join(' ')].filter(Boolean).join(reason ? ' ' : ' – ');
 }
 
 /** What a run started now would do with the engine, in a word, and its icon. */

@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { DatasetName, datasetTitles } from '../experiment';
-import { bundleOf, fill, Message, texts, UserError } from '../messages';
+import { bundleOf, fill, Message, plainArgs, texts, UserError } from '../messages';
 
 /** Translations by English text that VS Code did not load itself; see {@link loadTranslations}. */
 let ours: Readonly<Record<string, string>> | undefined;
@@ -37,7 +37,8 @@ export function t({ id, args }: Message): string {
   // A run that a newer ConvLab wrote may hold messages that this one does not know.
   const english: string | undefined = texts[id];
   if (english === undefined) return id;
-  return ours ? fill(ours[english] ?? english, args) : vscode.l10n.t(english, { ...args });
+  const plain = plainArgs(args, t);
+  return ours ? fill(ours[english] ?? english, plain) : vscode.l10n.t(english, plain);
 }
 
 /** Renders a text that comes from an experiment file: its title or question, translated where the bundles know it. */
@@ -46,7 +47,7 @@ export function translate(english: string): string {
 }
 
 /** What a dataset is called. */
-export const datasetTitle = (name: DatasetName): string => translate(datasetTitles[name]);
+export const datasetTitle = (name: DatasetName): string => t(datasetTitles[name]);
 
 /** What happened and what to do next. */
 export function sentence(what: Message, advice?: Message): string {

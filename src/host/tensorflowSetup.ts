@@ -6,9 +6,10 @@ import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { Message, message } from '../messages';
 import type { SetupRequest } from '../protocol';
-import { endError, startTask, TrainerEnd, TrainerOptions } from '../trainerClient';
+import { endError, TrainerEnd, TrainerOptions } from '../trainerClient';
 import { t } from './localize';
 import type { Log } from './log';
+import { underNotification } from './notification';
 import { engineSetting, tensorflowPythonSetting, trainWith, workspaceFolders } from './settings';
 
 /** Names that virtual environments commonly have inside a project. */
@@ -82,21 +83,13 @@ export class TensorflowSetup implements vscode.Disposable {
     title: Message,
     request: SetupRequest,
   ): Promise<Extract<TrainerEnd, { kind: 'finished' | 'stopped' }>> {
-    const end = await vscode.window.withProgress(
-      { location: vscode.ProgressLocation.Notification, title: t(title), cancellable: !request.remove },
-      (progress, token) => {
-        const trainer = startTask(
-          { type: 'setup', request },
-          // The user waits for it.
-          { ...this.trainer(), lowPriority: false, graceMs: 20_000 },
-          {
-            onProgress: (text) => progress.report({ message: t(text) }),
-            onLog: (line) => this.log.info(`TensorFlow: ${line}`),
-          },
-        );
-        token.onCancellationRequested(() => void trainer.stop());
-        return trainer.ended;
-      },
+    const end = await underNotification(
+      t(title),
+      { type: 'setup', request },
+      // The user waits for it.
+      { ...this.trainer(), lowPriority: false, graceMs: 20_000 },
+      { onLog: (line) => this.log.info(`TensorFlow: ${line}`) },
+      { cancellable: !request.remove },
     );
     if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
     this.log.info(`TensorFlow: ${end.kind}`);

@@ -398,7 +398,7 @@ async function data([name, ...more]: string[], values: Values): Promise<number> 
 
 function sayDataset({ dataset, provenance, folder, classes, parts, leftOut }: DatasetReport): void {
   const count = classes.reduce((n, c) => n + c.count, 0);
-  const figures = { dataset: translate(datasetTitles[dataset]), classes: classes.length, folder: folder ?? '–' };
+  const figures = { dataset: t(datasetTitles[dataset]), classes: classes.length, folder: folder ?? '–' };
   const names = classes.map((c) => `${c.name} ${c.count}`).join(', ');
   const { train, test } = parts;
   if (train !== undefined && test !== undefined) say(t(message('datasetVerified', { ...figures, train, test })));

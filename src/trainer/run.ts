@@ -225,7 +225,8 @@ async function openEngineOf(request: TrainRequest, surroundings: Surroundings): 
     return { ...opened, reasons: [message('engineKept', { engine: kept }), ...opened.warnings] };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const args = { engine: kept, reason: error.message };
+    const { userMessage, advice } = error;
+    const args = { engine: kept, reason: advice ? [userMessage, advice] : userMessage };
     throw new UserError(message('engineKeptUnusable', args), message('engineKeptAdvice'), { cause: error });
   }
 }

@@ -4,12 +4,12 @@
  */
 import * as l10n from '@vscode/l10n';
 import * as path from 'node:path';
-import { Message, message, texts, UserError } from '../messages';
+import { Message, message, plainArgs, texts, UserError } from '../messages';
 import type { DataProvenance, RunEvent, StartedEvent, StepEvent } from '../protocol';
 import { readRecord } from '../runs';
 
 /** The message in the language of the terminal. */
-export const t = ({ id, args }: Message): string => l10n.t(texts[id], args);
+export const t = ({ id, args }: Message): string => l10n.t(texts[id], plainArgs(args, t));
 /** A text that comes from an experiment file: its title or question, translated where the bundles know it. */
 export const translate = (english: string): string => l10n.t(english);
 export const say = (text: string): boolean => process.stdout.write(`${text}\n`);

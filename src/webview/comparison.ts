@@ -128,7 +128,7 @@ class Page {
         { 'data-run': run.run },
         h('th', { scope: 'row' }, this.swatch(i), ` ${run.network}`),
         h('td', {}, this.title(run), ' ', h('span', { class: 'whole' }, '(', open, ')')),
-        h('td', {}, run.data),
+        h('td', {}, `${language.text(run.dataset)}, ${run.input}`),
         h('td', {}, language.text(run.structure)),
         h('td', { class: 'number' }, language.count(run.parameters)),
         h('td', { 'data-testid': 'compared-accuracy' }, this.accuracy(run)),

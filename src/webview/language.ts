@@ -3,7 +3,7 @@
  * through Intl in the snapshot's language. Every other file of the panel renders through one of these.
  */
 import * as l10n from '@vscode/l10n';
-import { Message, message, texts } from '../messages';
+import { Message, message, plainArgs, texts } from '../messages';
 
 export class Language {
   /** A BCP 47 tag that Intl accepts; 'en' where the snapshot's is none. */
@@ -27,7 +27,11 @@ export class Language {
   text(sentence: Message): string {
     // A newer extension host may send an id that this panel does not know; its id says more than nothing.
     const english: string | undefined = texts[sentence.id];
-    return english === undefined ? sentence.id : l10n.t(english, { ...sentence.args });
+    if (english === undefined) return sentence.id;
+    return l10n.t(
+      english,
+      plainArgs(sentence.args, (part) => this.text(part)),
+    );
   }
 
   /** Losses and accuracies, such as 0.9891. */

@@ -61,7 +61,9 @@ export class RunDetails {
           ...fact('runVersions', lines(Object.entries(use.versions).map(([name, version]) => `${name} ${version}`))),
         ]),
         ...fact('runParameters', language.count(started.parameterCount)),
-        ...(data ? fact('columnData', `${data.title} (${data.source})`) : []),
+        ...(data
+          ? fact('columnData', language.text(message('dataFrom', { title: data.title, source: data.source })))
+          : []),
         ...(data?.note ? fact('dataNoteHeading', language.text(data.note)) : []),
         ...(data ? fact('dataTerms', language.text(data.terms)) : []),
         ...fact(

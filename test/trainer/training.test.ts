@@ -49,6 +49,8 @@ describe('a run', () => {
     const chinese = await convlab(['train', ...small, '--runs', runs, '--lang', 'zh-TW']);
     expect(chinese.out).toMatch(/輪次 \[2\/2\] 訓練損失: \d\.\d{4} 訓練準確率: 0\.\d{4} 驗證準確率: 0\.\d{4}/);
     expect(chinese.out).toMatch(/測試準確率: 0\.\d{4}\n$/);
+    const wrong = await convlab(['train', ...small, '--runs', runs, '--set', 'optimiser=1', '--lang', 'zh-TW']);
+    expect(wrong.error).toContain('--set：在「optimiser」：不認得的鍵「optimiser」；您是指「optimizer」嗎？');
   });
 
   it('gives the same figures twice from the same seed, and others from another', async () => {

@@ -74,6 +74,14 @@ it('stops and resumes to exactly the unbroken curve', async () => {
   fs.rmSync(other, { recursive: true });
 });
 
+it('says what it would compute on, and why, before any run', async () => {
+  const { status, out } = await convlab(['engines']);
+  expect(status).toBe(0);
+  expect(out).toMatch(
+    /^onnx: can train here \(WebAssembly, .*\n {2}onnx runs on the runtime that was asked for: web\.$/m,
+  );
+});
+
 it('says which values the variable takes', async () => {
   vi.stubEnv('CONVLAB_ONNX_RUNTIME', 'wasm');
   const { status, error } = await convlab(['train', ...small, '--runs', runs]);

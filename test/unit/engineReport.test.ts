@@ -76,6 +76,12 @@ describe('auto', () => {
   });
 });
 
+test('what an engine says of how it would compute is told', async () => {
+  const notes = [message('onnxNoNativeBuild', { machine: 'darwin-x64' }), message('onnxOnWebAssembly')];
+  const [onnx, webgpu] = await report({ onnx: { ...cpu, notes }, webgpu: gpu });
+  expect([onnx!.notes, webgpu!.notes]).toEqual([notes, undefined]);
+});
+
 describe('speeds', () => {
   const shape: StepShape = { network: 'lenet5', channels: 1, size: 32, outputs: 10, batchSize: 64 };
   const speed = (stepSeconds: number, time: string, changed: Partial<StepShape> = {}): Speed => ({

@@ -97,6 +97,24 @@ describe('the view tells', () => {
     );
   });
 
+  test('of ONNX Runtime where it runs as WebAssembly, and why', async () => {
+    const notes = [message('onnxNoNativeBuild', { machine: 'darwin-x64' }), message('onnxOnWebAssembly')];
+    const web = { kind: 'cpu', name: 'WebAssembly, A processor', threads: 4 } as const;
+    say({ ...onnx, device: web, notes, speeds: [] });
+    const sentences = [
+      'ONNX Runtime has no native code for darwin-x64 in this installation.',
+      'onnx trains as WebAssembly instead, several times more slowly.',
+    ];
+    expect(await outline()).toEqual([
+      [
+        ['onnx', 'chosen', 'engine.measurable'],
+        [...sentences, 'WebAssembly, A processor', '4 threads', 'Measure its speed'],
+      ],
+    ]);
+    await run('convlab.explainEngine', 'onnx');
+    expect(fake.notifications[0]!.text).toBe(`onnx: WebAssembly, A processor, 4 threads – ${sentences.join(' ')}`);
+  });
+
   test('which engine the setting chooses', async () => {
     const states = async () => (await items()).map(({ engine }) => [engine.description, engine.iconPath!.id]);
     say({ ...onnx, preferred: false }, noVulkan, { ...onnx, engine: 'tensorflow' });

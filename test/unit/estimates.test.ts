@@ -18,7 +18,7 @@ import {
   wellKnown,
 } from '../../src/estimates';
 import { History } from '../../src/history';
-import { english, fill, texts } from '../../src/messages';
+import { english, fill, plainArgs, texts } from '../../src/messages';
 import type { EpochEvent, Machine, StartedEvent, StepEvent, StepShape } from '../../src/protocol';
 
 const file = findExperiment('experiments', 'lenet5-mnist');
@@ -228,7 +228,7 @@ describe('rough durations', () => {
   ])('%d s', (seconds, inEnglish, inTaiwan, inChina) => {
     const rough = roughDuration(seconds);
     expect(english(rough)).toBe(inEnglish);
-    const translated = [tw, cn].map((l10n) => fill(l10n[texts[rough.id]]!, rough.args));
+    const translated = [tw, cn].map((l10n) => fill(l10n[texts[rough.id]]!, plainArgs(rough.args, english)));
     expect(translated).toEqual([inTaiwan, inChina]);
   });
 });

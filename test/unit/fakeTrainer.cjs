@@ -27,8 +27,9 @@ function leave(...events) {
 function train(request) {
   const { experiment, runsFolder, resume } = request;
   fs.writeFileSync(path.join(__dirname, 'train.json'), JSON.stringify(request));
-  const { HTTP_PROXY, https_proxy, NO_PROXY } = process.env;
-  fs.writeFileSync(path.join(__dirname, 'proxy.json'), JSON.stringify({ HTTP_PROXY, https_proxy, NO_PROXY }));
+  const { HTTP_PROXY, https_proxy, NO_PROXY, NODE_TLS_REJECT_UNAUTHORIZED, npm_config_strict_ssl } = process.env;
+  const proxy = { HTTP_PROXY, https_proxy, NO_PROXY, NODE_TLS_REJECT_UNAUTHORIZED, npm_config_strict_ssl };
+  fs.writeFileSync(path.join(__dirname, 'proxy.json'), JSON.stringify(proxy));
   folder = resume ?? path.join(runsFolder, `20260102-030405-${experiment.id}-${process.pid}`);
   fs.mkdirSync(folder, { recursive: true });
   fs.writeFileSync(path.join(folder, 'lock'), String(process.pid));
@@ -117,15 +118,14 @@ function measure(request) {
   end('finished');
 }
 
-/** Answers from FAKE_DATASETS, by name: a report, or the message of a failure. */
+/** Answers from FAKE_DATASETS, by name: a report, or the message of a failure. FAKE_PROGRESS is another message before. */
 function dataset(request) {
   fs.appendFileSync(path.join(__dirname, 'datasets.jsonl'), `${JSON.stringify(request)}\n`);
   const known = JSON.parse(process.env.FAKE_DATASETS)[request.dataset];
   if (request.verify) {
-    process.send({
-      type: 'progress',
-      message: { id: 'fetchingData', args: { dataset: 'CIFAR-10', done: 1, total: 139 } },
-    });
+    const fetching = { id: 'fetchingData', args: { dataset: 'CIFAR-10', done: 1, total: 139 } };
+    const { FAKE_PROGRESS } = process.env;
+    process.send({ type: 'progress', message: FAKE_PROGRESS ? JSON.parse(FAKE_PROGRESS) : fetching });
     if (behaviour === 'wait') return process.on('message', ({ type }) => type === 'stop' && end('stopped'));
   }
   if (known.id) return end('failed', { message: known });
@@ -135,9 +135,16 @@ function dataset(request) {
 
 function examples(request) {
   fs.writeFileSync(path.join(__dirname, 'examples.json'), JSON.stringify(request));
-  process.send({ type: 'progress', message: { id: 'loadingData', args: { dataset: 'MNIST' } } });
+  process.send({
+    type: 'progress',
+    message: { id: 'loadingData', args: { dataset: { id: 'datasetMnist', args: {} } } },
+  });
   if (behaviour === 'fail') return end('failed', { message: { id: 'picturesFolderGone', args: { folder: '/gone' } } });
-  const provenance = { title: 'MNIST', source: '/mnist', terms: { id: 'termsMnist', args: {} } };
+  const provenance = {
+    title: { id: 'datasetMnist', args: {} },
+    source: '/mnist',
+    terms: { id: 'termsMnist', args: {} },
+  };
   process.send({ type: 'examples', sheet: { provenance, size: 32, epochs: [], examples: [] } });
   end('finished');
 }

@@ -2,7 +2,6 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { datasetTitles } from '../../src/experiment';
 import { loadExperiments } from '../../src/experimentFiles';
 import { texts } from '../../src/messages';
 
@@ -10,13 +9,11 @@ const root = path.join(import.meta.dirname, '../..');
 const readJson = (file: string) => JSON.parse(fs.readFileSync(path.join(root, file), 'utf8')) as Record<string, string>;
 const placeholders = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(([name]) => name).sort();
 
-/** Titles and questions of experiments, and titles of datasets, are shown translated too. */
+/** Titles and questions of experiments are shown translated too. */
 const ofExperiments = loadExperiments(path.join(root, 'experiments')).flatMap(({ experiment }) =>
   experiment ? [experiment.title, experiment.question] : [],
 );
-const english = [
-  ...new Set<string>([...Object.values(texts), ...ofExperiments, ...Object.values(datasetTitles)]),
-].filter(Boolean);
+const english = [...new Set<string>([...Object.values(texts), ...ofExperiments])].filter(Boolean);
 const manifest = readJson('package.nls.json');
 
 describe.each(['zh-tw', 'zh-cn'])('%s', (language) => {

@@ -257,6 +257,18 @@ describe('the panel’s language', () => {
     expect(new Language('en', {}).text(line)).toContain('0.6931');
   });
 
+  it('translates what is put into a text, where that is a text too', () => {
+    const dataset = message('datasetCatDog');
+    const chinese = new Language('zh-tw', translations('zh-tw'));
+    expect(chinese.text(message('loadingData', { dataset }))).toBe('正在讀取 貓狗分類…');
+    const reasons = [message('engineNotChosenCpu', { engine: 'tensorflow' }), message('webgpuNoAdapter')];
+    const [first, second] = reasons.map((reason) => chinese.text(reason));
+    expect(chinese.text(message('engineNone', { reasons }))).toContain(`${first} ${second}`);
+    expect(new Language('en', {}).text(message('dataFrom', { title: dataset, source: '/cat_dog' }))).toBe(
+      'Cats vs Dogs (/cat_dog)',
+    );
+  });
+
   it('falls back to English for a language that is none, and to the id for a text that it does not know', () => {
     expect(new Language('no such language!', {}).tag).toBe('en');
     expect(english.text({ id: 'ofANewerVersion' as never, args: {} })).toBe('ofANewerVersion');

@@ -111,7 +111,7 @@ export async function cifar10Source(
     leftOut: [],
     held: { bytes: pictureBytes, picture },
     provenance: {
-      title: dataset === 'cat-dog' ? `${datasetTitles[dataset]} (${title})` : datasetTitles[dataset],
+      title: dataset === 'cat-dog' ? message('datasetCatDogCifar10') : datasetTitles[dataset],
       source: `npm: ${specOf(release.pin)}`,
       terms: message('termsCifar10'),
       note: message(dataset === 'cat-dog' ? 'cifar10StandsIn' : 'cifar10Sizes'),

@@ -7,14 +7,14 @@ import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import * as path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import type { ResolvedExperiment } from '../../experiment';
+import { datasetTitles, ResolvedExperiment } from '../../experiment';
 import { message, UserError } from '../../messages';
 import type { DataProvenance } from '../../protocol';
 import { permutation, Purpose, streamKey } from '../../random';
 import { Dataset, normalizations, Part } from './dataset';
 import { Raster, resizeAxis } from './raster';
 
-const title = 'MNIST';
+const title = datasetTitles.mnist;
 const side = 28;
 const pixels = side * side;
 

@@ -1,5 +1,5 @@
 /** Picks the engine that trains, and says why this one and not the others. */
-import { english, Message, message, UserError } from '../../messages';
+import { Message, message, UserError } from '../../messages';
 import { EngineName, engineNames, EngineRequest } from '../../protocol';
 import type { Availability, Engine, EngineOptions, EngineProvider } from './engine';
 import { onnxProvider } from './onnx/engine';
@@ -34,7 +34,7 @@ export function rank(probed: readonly Probed[]): {
   for (const { provider, availability } of probed) {
     const { name: engine } = provider;
     if (!availability.usable) {
-      reasons.set(engine, message('engineNotChosenReason', { engine, reason: english(availability.reason) }));
+      reasons.set(engine, message('engineNotChosenReason', { engine, reason: availability.reason }));
     } else if (engine === 'webgpu' && availability.device.kind === 'cpu') {
       // A thousand times slower than onnx, it is for tests alone.
       reasons.set(engine, message('engineEmulates', { engine, device: availability.device.name }));
@@ -80,8 +80,8 @@ export async function openEngine(
     }
     const availability = await provider.probe();
     if (!availability.usable) {
-      const reason = english(availability.reason);
-      throw new UserError(message('engineUnusable', { engine: request, reason }), availability.action);
+      const { reason, action } = availability;
+      throw new UserError(message('engineUnusable', { engine: request, reason }), action);
     }
     const opened = await open(provider);
     return { ...opened, reasons: [message('engineChosenAsked', { engine: request }), ...remarks(opened)] };
@@ -102,10 +102,10 @@ export async function openEngine(
       return { ...opened, reasons: [...reasons, ...remarks(opened)] };
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      reasons.push(message('engineNotChosenReason', { engine, reason: english(error.userMessage) }));
+      reasons.push(message('engineNotChosenReason', { engine, reason: error.userMessage }));
     }
   }
-  throw new UserError(message('engineNone', { reasons: reasons.map(english).join(' ') }));
+  throw new UserError(message('engineNone', { reasons }));
 }
 
 const remarks = ({ engine, warnings }: ProvedEngine): Message[] => [...(engine.notes ?? []), ...warnings];

@@ -3,7 +3,7 @@
  * every operator, and is held to stored figures of a float64 reference (selfCheckFigures.json). choose.ts opens engines
  * through {@link openProved}, which leaves out an optimization that goes wrong here, or refuses the engine with a sentence.
  */
-import { english, Message, message, UserError } from '../../messages';
+import { Message, MessageArg, message, UserError } from '../../messages';
 import type { Engine, EngineOptions, EngineProvider, Model } from './engine';
 import { fingerprint, firstStep, learningRate, SelfCheckCase, selfCheckCases } from './selfCheckCases';
 import storedFigures from './selfCheckFigures.json';
@@ -166,8 +166,8 @@ function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): numbe
   return Array.from(actual).reduce((worst, value, i) => Math.max(worst, Math.abs(value - expected[i]!)), 0);
 }
 
-function firstLine(error: unknown): string {
-  if (error instanceof UserError) return english(error.userMessage);
+function firstLine(error: unknown): MessageArg {
+  if (error instanceof UserError) return error.userMessage;
   return (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
 }
 
@@ -203,7 +203,7 @@ export async function openProved(
   for (const left of attempts) {
     const reduced = await provider.open({ ...options, without: [...(options.without ?? []), ...left] });
     if (!(await check(reduced))) {
-      const args = { engine: engine.name, optimization: left.join(', '), reason: english(fault) };
+      const args = { engine: engine.name, optimization: left.join(', '), reason: fault };
       return { engine: reduced, warnings: [message('engineWithout', args)] };
     }
     await reduced.dispose().catch(() => undefined);

@@ -1,0 +1,30 @@
+/**
+ * A trainer's task that the user waits for: a notification tells what it is doing and can cancel it. The views of engines
+ * (engineTree.ts) and datasets (datasets.ts) and the setup of TensorFlow (tensorflowSetup.ts) show theirs so.
+ */
+import * as vscode from 'vscode';
+import { startTask, TrainerEnd, TrainerListener, TrainerOptions } from '../trainerClient';
+import { t } from './localize';
+
+/**
+ * Does a task under a notification; cancelling it asks the trainer to stop.
+ * @param title above what the trainer says that it is doing
+ * @returns how it ended; that it failed is for the caller to tell
+ */
+export function underNotification(
+  title: string,
+  task: Parameters<typeof startTask>[0],
+  options: TrainerOptions,
+  listener: Omit<TrainerListener, 'onProgress'>,
+  { cancellable = true } = {},
+): Thenable<TrainerEnd> {
+  const location = vscode.ProgressLocation.Notification;
+  return vscode.window.withProgress({ location, title, cancellable }, (progress, token) => {
+    const trainer = startTask(task, options, {
+      ...listener,
+      onProgress: (status) => progress.report({ message: t(status) }),
+    });
+    token.onCancellationRequested(() => void trainer.stop());
+    return trainer.ended;
+  });
+}
