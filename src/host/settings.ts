@@ -80,14 +80,20 @@ export function weightsFolderSetting(): string | undefined {
   return folder ? absolute('weightsFolder', folder, workspaceFolders()[0]) : undefined;
 }
 
+/** Certificates go unchecked, in the words of Node, and of npm, which does not ask Node. */
+const anyCertificate = { NODE_TLS_REJECT_UNAUTHORIZED: '0', npm_config_strict_ssl: 'false' };
+
 /**
  * The editor's proxy settings as the variables that programs know them by, for a trainer that downloads. Empty where the
  * editor has none: the trainer then goes by the environment, as the editor does.
  */
 export function proxyEnvironment(): Record<string, string> {
   const http = vscode.workspace.getConfiguration('http');
+  if (http.get<string>('proxySupport') === 'off') return {};
+  // The editor heeds it for every connection, whether the proxy is its own or the environment's.
+  const unchecked = http.get<boolean>('proxyStrictSSL') === false ? anyCertificate : {};
   const proxy = http.get<string>('proxy')?.trim();
-  if (!proxy || http.get<string>('proxySupport') === 'off') return {};
+  if (!proxy) return unchecked;
   const without = http.get<readonly string[]>('noProxy') ?? [];
   // Small letters too, which win where the environment has both.
   const pairs = [
@@ -95,12 +101,11 @@ export function proxyEnvironment(): Record<string, string> {
     ['HTTPS_PROXY', proxy],
     ...(without.length > 0 ? [['NO_PROXY', without.join(',')]] : []),
   ] as [string, string][];
-  return Object.fromEntries(
-    pairs.flatMap(([name, value]) => [
-      [name, value],
-      [name.toLowerCase(), value],
-    ]),
-  );
+  const proxies = pairs.flatMap(([name, value]) => [
+    [name, value],
+    [name.toLowerCase(), value],
+  ]);
+  return { ...unchecked, ...Object.fromEntries(proxies) };
 }
 
 /** The runs folder for new runs. @throws UserError where the setting is no usable path */

