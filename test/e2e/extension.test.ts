@@ -1,10 +1,12 @@
 /** ConvLab in a real VS Code, as a student uses it: from the palette to the final test accuracy. */
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
+import { readSplit } from '../../src/trainer/data/split';
 import { readRecord } from '../../src/trainer/engines/tfjs/installation';
-import { fill } from '../unit/drawnPictures';
+import { fill, put } from '../unit/drawnPictures';
 import { CodeServer, repository, startCodeServer } from './server';
 import { panelOf, patient, startBrowser, Workbench, WorkbenchOptions } from './workbench';
 
@@ -75,6 +77,42 @@ const runsOf = (folder: string): string[] => {
 const isFolder = (file: string) => fs.statSync(file).isDirectory();
 const resultOf = (run: string) =>
   JSON.parse(fs.readFileSync(path.join(run, 'result.json'), 'utf8')) as { testAccuracy: number };
+
+/** The contact sheet on the page that is shown: a row of pictures for each example. */
+function sheetOf(window: Workbench) {
+  const page = window.webview();
+  const table = page.getByTestId('example-table');
+  return {
+    heads: async () => {
+      await table.waitFor(patient);
+      return table.locator('thead th').allInnerTexts();
+    },
+    footnote: () => page.getByTestId('examples').locator('.footnote').innerText(),
+    async rows(): Promise<{ label: string; name: string; pictures: { digest: string; width: number }[] }[]> {
+      await table.waitFor(patient);
+      const rows = await table.locator('tbody tr').evaluateAll((found) =>
+        Promise.all(
+          found.map(async (row) => {
+            const head = row.querySelector('th')!;
+            const images = [...row.querySelectorAll('img')];
+            await Promise.all(images.map((image) => image.decode()));
+            return {
+              label: head.textContent,
+              name: head.title,
+              images: images.map((i) => [i.src, i.naturalWidth] as const),
+            };
+          }),
+        ),
+      );
+      const digest = (text: string) => createHash('sha256').update(text).digest('hex');
+      return rows.map(({ label, name, images }) => ({
+        ...{ label, name },
+        pictures: images.map(([source, width]) => ({ digest: digest(source), width })),
+      }));
+    },
+  };
+}
+
 const eventsOf = (run: string) =>
   fs
     .readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
@@ -329,6 +367,94 @@ describe('in English', () => {
     await id('tab-run').click();
     await expect.poll(() => id('run-facts').innerText()).toContain(path.join(folder, 'cat_dog'));
     expect(fs.existsSync(path.join(run!, 'split.json'))).toBe(true);
+  });
+
+  test('the view of datasets tells what a folder holds and what cannot be used, and follows another choice', async () => {
+    const folder = on.server.folder('datasets');
+    const pictures = path.join(folder, 'cat_dog');
+    await fill(pictures, { cat: 6, dog: 5 }, 3);
+    put(pictures, 'cat/nothing.jpg', '');
+    put(pictures, 'dog/words.jpg', 'This is no picture.');
+    const other = path.join(path.dirname(folder), 'PetImages');
+    await fill(other, { Cat: 4, Dog: 4 }, 4);
+    const window = await on.open({ folder });
+    await window.openContainer('ConvLab');
+    const item = window.treeItem(/^Cats vs Dogs, /);
+    await window.treeItem('Cats vs Dogs, 11 pictures · 2 files left out').waitFor(patient);
+    await window.treeItem('MNIST, 70,000 pictures').waitFor();
+    await window.treeItem('CIFAR-10 without cats and dogs, not fetched yet').waitFor();
+    await item.click();
+    await item.press('ArrowRight');
+    const shown = async () => (await window.treeItems()).join('\n');
+    await expect.poll(shown).toMatch(/Classes.*cat 6, dog 5/);
+    expect(await shown()).toContain('1 of 13 files were left out because they are empty, such as cat/nothing.jpg.');
+    expect(await shown()).toContain(
+      '1 of 13 files were left out because they are not pictures, such as dog/words.jpg.',
+    );
+    expect(await shown()).toContain(pictures);
+
+    await window.inlineButton(item, 'Choose Folder of Cats and Dogs…');
+    await window.chooseFolder(other, 'Use This Folder');
+    await window.treeItem('Cats vs Dogs, 8 pictures').waitFor(patient);
+    const settings = fs.readFileSync(path.join(folder, '.vscode/settings.json'), 'utf8');
+    expect(JSON.parse(settings)).toMatchObject({ 'convlab.catDogFolder': other });
+  });
+
+  test('examples are shown before any run: each picture as it is and as each epoch’s augmentation makes it', async () => {
+    const folder = on.server.folder('examples', { 'convlab.epochs': 2 });
+    await fill(path.join(folder, 'cat_dog'), { cat: 12, dog: 12 }, 5);
+    const window = await on.open({ folder });
+    await window.run('ConvLab: Show Examples');
+    const title = 'AlexNet on Cats vs Dogs, augmented';
+    await window.pick('AlexNet');
+    await window.pick('Cats vs Dogs');
+    await window.pick(title);
+    await window.editorTab(`Examples: ${title}`).waitFor();
+    const sheet = sheetOf(window);
+    expect(await sheet.heads()).toEqual(['As it is', 'Epoch 1', 'Epoch 2']);
+    const rows = await sheet.rows();
+    expect(rows.map(({ label }) => label)).toEqual(['cat', 'cat', 'cat', 'dog', 'dog', 'dog']);
+    for (const { pictures } of rows) {
+      // Of the preset `course`; each drawn, each another.
+      expect(pictures.map(({ width }) => width)).toEqual([224, 224, 224]);
+      expect(new Set(pictures.map(({ digest }) => digest)).size).toBe(3);
+    }
+    expect(await sheet.footnote()).toContain(path.join(folder, 'cat_dog'));
+  });
+
+  test('a run’s own pictures are shown while it trains, and when it is opened again', async () => {
+    // One step an epoch.
+    const settings = { 'convlab.preset': 'quick', 'convlab.limit': 32, 'convlab.epochs': 60 };
+    const folder = on.server.folder('pictures', settings);
+    await fill(path.join(folder, 'cat_dog'), { cat: 24 }, 1);
+    await fill(path.join(folder, 'cat_dog'), { dog: 24 }, 2);
+    const window = await on.open({ folder });
+    const title = 'ResNet-18 on Cats vs Dogs';
+    await window.run(`ConvLab: Train ${title}`);
+    const { id, inState, epochsDrawn } = panelOf(window);
+    await epochsDrawn(1);
+    await id('tab-examples').click();
+    const sheet = sheetOf(window);
+    const during = await sheet.rows();
+    expect(await id('state').getAttribute('data-state')).toBe('running');
+    expect(during).toHaveLength(6);
+    const [run] = runsOf(folder);
+    const trainedOn = readSplit(run!)!.parts.train.map(({ name }) => name);
+    expect(during.filter(({ name }) => !trainedOn.includes(name))).toEqual([]);
+    expect(await sheet.heads()).toEqual(['As it is', ...[1, 2, 3, 4, 5, 6, 7].map((epoch) => `Epoch ${epoch}`)]);
+    await id('stop').click();
+    await inState('stopped');
+    await window.run('View: Close All Editors');
+    await window.editorTab(title).waitFor({ state: 'detached' });
+
+    await window.openContainer('ConvLab');
+    const item = window.treeItem(`${title}, stopped`);
+    await item.click();
+    await item.press('ArrowRight');
+    await window.treeItem(/quick · stopped/).click();
+    await inState('stopped');
+    await id('tab-examples').click();
+    expect(await sheet.rows()).toEqual(during);
   });
 
   test('an experiment of the appendix has no test set, and panel, sidebar and comparison say so', async () => {

@@ -9,6 +9,8 @@ import type { Browser } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, inject, test } from 'vitest';
 import { CodeServer, repository, startCodeServer } from './server';
+import { put } from '../unit/drawnPictures';
+import { fillWithAnimals } from './drawnAnimals';
 import { panelOf, startBrowser, Workbench } from './workbench';
 
 const images = path.join(repository, 'docs/images');
@@ -19,6 +21,9 @@ const themes = {
   'high-contrast-light': 'Default High Contrast Light',
 };
 const whole = { timeout: 800_000 };
+type Size = { readonly width: number; readonly height: number };
+/** Wide enough for eight pictures beside a sidebar whose lines are long. */
+const wide: Size = { width: 1600, height: 1000 };
 
 let browser: Browser;
 let server: CodeServer;
@@ -34,15 +39,15 @@ afterAll(async () => {
   await server?.stop();
 });
 
-async function open(on: CodeServer, theme: keyof typeof themes): Promise<Workbench> {
+async function open(on: CodeServer, theme: keyof typeof themes, of = folder, size?: Size): Promise<Workbench> {
   const settings = {
     'workbench.colorTheme': themes[theme],
     'window.title': '${activeEditorShort}',
     'convlab.preset': 'course',
   };
-  fs.mkdirSync(path.join(folder, '.vscode'), { recursive: true });
-  fs.writeFileSync(path.join(folder, '.vscode/settings.json'), JSON.stringify(settings));
-  const window = await Workbench.open(browser, on, { folder, scale: 2 });
+  fs.mkdirSync(path.join(of, '.vscode'), { recursive: true });
+  fs.writeFileSync(path.join(of, '.vscode/settings.json'), JSON.stringify(settings));
+  const window = await Workbench.open(browser, on, { folder: of, scale: 2, size });
   await window.openContainer('ConvLab');
   await window.treeItem(/LeNet-5/).waitFor();
   return window;
@@ -60,11 +65,13 @@ async function openRun(window: Workbench): Promise<ReturnType<typeof panelOf>> {
   return panel;
 }
 
+/** The header of a view in the sidebar, which opens and closes it. */
+const pane = (window: Workbench, name: string) => window.page.locator('.part.sidebar').getByRole('button', { name });
+
 /** The view of engines alone, with every engine's lines. */
 async function showEngines(window: Workbench): Promise<void> {
-  const pane = (name: string) => window.page.locator('.part.sidebar').getByRole('button', { name });
-  await pane('Engines Section').click();
-  await pane('Experiments Section').click();
+  await pane(window, 'Engines Section').click();
+  await pane(window, 'Experiments Section').click();
   await window.treeItem(/^onnx/).waitFor();
   for (const engine of [/^webgpu/, /^tensorflow/]) {
     await window.treeItem(engine).click();
@@ -72,9 +79,29 @@ async function showEngines(window: Workbench): Promise<void> {
   }
 }
 
+/**
+ * The view of datasets alone, with what it tells of a folder of pictures, and beside it their contact sheet.
+ * @param words as the display language has them
+ */
+async function showDatasets(window: Workbench, words: { experiments: string; dataset: string; examples: string }) {
+  // The lines of a sidebar that is as narrow as usual end in dots.
+  const edge = (await window.page.locator('.part.sidebar').boundingBox())!;
+  await window.page.mouse.move(edge.x + edge.width, 500);
+  await window.page.mouse.down();
+  await window.page.mouse.move(560, 500, { steps: 5 });
+  await window.page.mouse.up();
+  await pane(window, words.experiments).click();
+  const item = window.treeItem(new RegExp(`^${words.dataset}, `));
+  await window.inlineButton(item, words.examples);
+  await window.webview().getByTestId('example-table').waitFor();
+  await item.click();
+  await item.press('ArrowRight');
+  await window.treeItem(/cat\/cat\.7\.jpg/).waitFor();
+}
+
 async function photograph(window: Workbench, name: string): Promise<void> {
   // Nothing under the pointer, no blinking cursor, and the last animation over.
-  await window.page.mouse.move(640, 795);
+  await window.page.mouse.move(640, window.page.viewportSize()!.height - 5);
   await window.page.waitForTimeout(700);
   const png = await window.page.screenshot({ animations: 'disabled', caret: 'hide' });
   // 256 colours suffice for a drawn picture and make it a quarter as large.
@@ -101,8 +128,9 @@ test('during and after training, in every theme', async () => {
     const { id } = await openRun(again);
     await photograph(again, `finished-${theme}`);
     if (theme === 'light') {
-      for (const tab of ['confusion', 'diagnostics', 'run']) {
+      for (const tab of ['confusion', 'diagnostics', 'examples', 'run']) {
         await id(`tab-${tab}`).click();
+        if (tab === 'examples') await id('example-grid').waitFor();
         await id(`tab-${tab}`).evaluate((element) => element.scrollIntoView({ block: 'start' }));
         await photograph(again, tab);
       }
@@ -111,6 +139,27 @@ test('during and after training, in every theme', async () => {
     await again.webview().getByTestId('comparison-table').waitFor();
     await photograph(again, `comparison-${theme}`);
     await again.close();
+  }
+});
+
+/** A folder as people have it: pictures, and some files that are none. */
+async function withPictures(on: CodeServer): Promise<string> {
+  const pictures = on.folder('pictures');
+  const animals = path.join(pictures, 'cat_dog');
+  await fillWithAnimals(animals, 100);
+  put(animals, 'cat/cat.7.jpg', '');
+  put(animals, 'dog/dog.66.jpg', '<html>404 Not Found</html>');
+  return pictures;
+}
+
+test('the datasets, and examples of one', async () => {
+  const pictures = await withPictures(server);
+  for (const theme of Object.keys(themes) as (keyof typeof themes)[]) {
+    const window = await open(server, theme, pictures, wide);
+    const words = { experiments: 'Experiments Section', dataset: 'Cats vs Dogs', examples: 'Show Examples' };
+    await showDatasets(window, words);
+    await photograph(window, `datasets-${theme}`);
+    await window.close();
   }
 });
 
@@ -136,6 +185,10 @@ test('in Traditional Chinese', async () => {
     await openRun(window);
     await photograph(window, 'finished-zh-tw');
     await window.close();
+    const again = await open(chinese, 'light', await withPictures(chinese), wide);
+    await showDatasets(again, { experiments: '實驗 Section', dataset: '貓狗分類', examples: '顯示範例圖片' });
+    await photograph(again, 'datasets-zh-tw');
+    await again.close();
   } finally {
     await chinese.stop();
   }

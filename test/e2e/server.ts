@@ -119,11 +119,12 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
   fs.writeFileSync(config, 'auth: none\n');
   const common = ['--config', config, '--user-data-dir', userData, '--extensions-dir', extensions];
   // The tests may run inside an editor's terminal or a script of npm; the server shall not notice.
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(
-      ([name]) => !/^(VSCODE_|ELECTRON_|npm_|VITEST|NODE_OPTIONS|CONVLAB_TENSORFLOW$|LANG$|LC_)/.test(name),
-    ),
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(VSCODE_|ELECTRON_|npm_|VITEST|NODE_OPTIONS|CONVLAB_TENSORFLOW$|LANG$|LC_)/.test(name),
   );
+  // Speeds that were measured, and data and weights that were fetched, are its own too: what is shown does not depend on
+  // whatever its user did before.
+  const env = { ...Object.fromEntries(inherited), CONVLAB_CACHE: path.join(root, 'cache') };
 
   for (const extension of options.extensions) {
     if (extension.endsWith('.vsix')) {

@@ -3,7 +3,9 @@
  * palette, reads the sidebar and notifications, and reaches into a webview's nested frames.
  */
 import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
 import { Browser, chromium, FrameLocator, Locator, Page } from 'playwright-core';
+import { expect } from 'vitest';
 import type { CodeServer } from './server';
 
 const flags = [
@@ -120,6 +122,22 @@ export class Workbench {
   async escape(): Promise<void> {
     await this.page.keyboard.press('Escape');
     await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+  }
+
+  /**
+   * Answers a dialog that asks for a folder, which in a browser is a quick pick with a path in it.
+   * @param folder of sub-folders, by which the dialog shows that it has understood
+   * @param button what the dialog's button says
+   */
+  async chooseFolder(folder: string, button: string): Promise<void> {
+    const dialog = this.page.locator('.quick-input-widget');
+    const input = dialog.locator('input').first();
+    // It writes the folder that it begins with into itself when it has been there for a while.
+    await expect.poll(() => input.inputValue(), patient).toMatch(/\/$/);
+    await input.fill(`${folder}/`);
+    await this.quickPickEntry(fs.readdirSync(folder)[0]!).waitFor();
+    await dialog.getByRole('button', { name: button }).click();
+    await dialog.waitFor({ state: 'hidden' });
   }
 
   /** Shows a view container of the activity bar. */
