@@ -3,6 +3,7 @@
  * numbers of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). graph.ts and inference.ts
  * call it.
  */
+import { bytes, Chunks, float, integer, joined, message, text } from '../protobuf';
 
 /** Element types, with ONNX's numbers (TensorProto.DataType). */
 export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9 } as const;
@@ -53,40 +54,6 @@ export interface ModelSpec {
   readonly irVersion?: number;
   /** What the model says of itself. */
   readonly metadata?: Readonly<Record<string, string>>;
-}
-
-type Chunks = Uint8Array[];
-
-const utf8 = new TextEncoder();
-
-function varint(value: number | bigint): Uint8Array {
-  // Negative integers are sign-extended to 64 bits, as protobuf's int64 is.
-  let rest = BigInt.asUintN(64, BigInt(value));
-  const bytes: number[] = [];
-  do {
-    bytes.push(Number(rest & 0x7fn) | (rest > 0x7fn ? 0x80 : 0));
-    rest >>= 7n;
-  } while (rest > 0n);
-  return Uint8Array.from(bytes);
-}
-
-const integer = (field: number, value: number): Chunks => [varint(field << 3), varint(value)];
-
-function bytes(field: number, value: Uint8Array): Chunks {
-  return [varint((field << 3) | 2), varint(value.length), value];
-}
-
-const text = (field: number, value: string): Chunks => bytes(field, utf8.encode(value));
-
-function message(field: number, parts: Chunks): Chunks {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  return [varint((field << 3) | 2), varint(length), ...parts];
-}
-
-function float(field: number, value: number): Chunks {
-  const four = new Uint8Array(4);
-  new DataView(four.buffer).setFloat32(0, value, true);
-  return [varint((field << 3) | 5), four];
 }
 
 function attribute(name: string, value: Attribute): Chunks {
@@ -144,11 +111,5 @@ export function encodeModel(model: ModelSpec): Uint8Array {
       message(14, [...text(1, key), ...text(2, value)]),
     ),
   ];
-  const out = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, at);
-    at += chunk.length;
-  }
-  return out;
+  return joined(chunks);
 }
