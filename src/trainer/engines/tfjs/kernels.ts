@@ -3,6 +3,7 @@
  * several operations otherwise. provider.ts hands them to the engine, program.ts and model.ts call them where they are
  * there; every other backend does without.
  */
+import { nodeBackend } from './nodeBackend';
 import { Tensor, Tf } from './program';
 
 export interface FusedKernels {
@@ -14,6 +15,11 @@ export interface FusedKernels {
   batchNormGradient(dy: Tensor, x: Tensor, scale: Tensor, saved: readonly Tensor[], eps: number): Tensor[];
   /** Sum of the squares of all values, a scalar. */
   squaredNorm(x: Tensor): Tensor;
+  /**
+   * A copy in memory of TensorFlow's own. A tensor made from an array shares JavaScript's, which no thread but
+   * JavaScript's may let go of.
+   */
+  copy(x: Tensor): Tensor;
 }
 
 export interface NormalizedBatch {
@@ -25,21 +31,8 @@ export interface NormalizedBatch {
   readonly saved: readonly Tensor[];
 }
 
-/** What tfjs-node's backend has beside TensorFlow.js's own interface (nodejs_kernel_backend.ts). */
-interface NodeBackend {
-  readonly binding: Readonly<
-    Record<'TF_ATTR_TYPE' | 'TF_ATTR_FLOAT' | 'TF_ATTR_STRING' | 'TF_ATTR_BOOL' | 'TF_FLOAT', number>
-  >;
-  executeMultipleOutputs(
-    name: string,
-    attributes: readonly { name: string; type: number; value: unknown }[],
-    inputs: readonly Tensor[],
-    outputs: number,
-  ): Tensor[];
-}
-
 export function fusedKernels(tf: Tf): FusedKernels {
-  const backend = tf.backend() as unknown as NodeBackend;
+  const backend = nodeBackend(tf);
   const { binding } = backend;
   const type = (name: string) => ({ name, type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT });
   const normAttributes = (eps: number) => [
@@ -52,6 +45,7 @@ export function fusedKernels(tf: Tf): FusedKernels {
   return {
     reluGradient: (dy, output) => backend.executeMultipleOutputs('ReluGrad', [type('T')], [dy, output], 1)[0]!,
     squaredNorm: (x) => tf.tidy(() => tf.mul(backend.executeMultipleOutputs('L2Loss', [type('T')], [x], 1)[0]!, 2)),
+    copy: (x) => backend.executeMultipleOutputs('DeepCopy', [type('T')], [x], 1)[0]!,
     batchNorm(x, scale, shift, eps) {
       // Without running statistics to update, TensorFlow wants them to be empty.
       const none = tf.tensor1d([], 'float32');

@@ -19,7 +19,9 @@ import { Message, message, UserError } from '../../../messages';
 import { passWarnings } from '../memory';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import type { FusedKernels } from './kernels';
+import type { Values } from './nodeBackend';
 import { Program, Tensor, Tf, TrainingMode, TrainingRecord } from './program';
+import { StepGraph, StepResults, StepScalars } from './stepGraph';
 
 export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'versions'> {
   /** Bytes that a training step may fill; decides the default size of a pass. */
@@ -30,6 +32,8 @@ export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'ver
   readonly warnings?: readonly Message[];
   /** Faster ways to the same results, where the backend has them. */
   readonly kernels?: FusedKernels;
+  /** Whether a whole step can be one graph, which native TensorFlow alone has. */
+  readonly graphs?: boolean;
   /**
    * Asked after every computation, with what it threw if it failed: what the device reported to have gone wrong, for a
    * library that otherwise hands on wrong numbers.
@@ -40,11 +44,9 @@ export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'ver
 }
 
 /** Of one update: the decay rates, and step size and ε after the bias correction of the moments. */
-export interface AdamScalars {
+export interface AdamScalars extends StepScalars {
   readonly beta1: number;
   readonly beta2: number;
-  readonly stepSize: number;
-  readonly epsilon: number;
 }
 
 /** Adam on one parameter; the results are new tensors. */
@@ -112,6 +114,19 @@ interface DeviceState {
   step: number;
 }
 
+/** Examples of a batch that pass through the network together. */
+interface Pass {
+  readonly size: number;
+  readonly images: Float32Array;
+  /** Class indices, or for one logit 0 and 1 as floats. */
+  readonly labels: Int32Array | Float32Array;
+  /** By the dropout node's ordinal. */
+  readonly masks: ReadonlyMap<number, Float32Array>;
+}
+
+/** A run has two sizes of batch: that of the experiment, and what is left at the end of an epoch. */
+const mostGraphs = 4;
+
 class TfjsModel implements Model {
   readonly microBatch: number;
   readonly warnings: readonly Message[];
@@ -119,6 +134,10 @@ class TfjsModel implements Model {
   /** Indices of the parameters that are trained. */
   private readonly trained: readonly number[];
   private state: DeviceState | undefined;
+  /** The step as a graph, by size of batch; undefined where none could be made. */
+  private readonly graphs = new Map<number, StepGraph | undefined>();
+  /** The graph whose session has what training changes; the tensors in `state` are disposed then. */
+  private inSession: StepGraph | undefined;
   private disposed = false;
 
   constructor(
@@ -146,6 +165,7 @@ class TfjsModel implements Model {
     const { optimizer } = state;
     checkState(this.network, state);
     return this.guarded(async () => {
+      if (this.inSession) this.loaded();
       this.release();
       const { tf, program } = this;
       const onDevice = (tensors: Tensors) => parameters.map((p) => program.toDevice(p, tensors.get(p.name)!));
@@ -153,7 +173,7 @@ class TfjsModel implements Model {
       const zeros = () => values.map((tensor) => tf.zerosLike(tensor));
       this.state = {
         parameters: values,
-        buffers: buffers.map((b) => tf.tensor(state.buffers.get(b.name)!.slice(), [...b.shape], 'float32')),
+        buffers: buffers.map((b) => program.toDevice(b, state.buffers.get(b.name)!)),
         firstMoment: optimizer ? onDevice(optimizer.firstMoment) : zeros(),
         secondMoment: optimizer ? onDevice(optimizer.secondMoment) : zeros(),
         step: optimizer?.step ?? 0,
@@ -182,36 +202,54 @@ class TfjsModel implements Model {
 
   trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult> {
     return this.guarded(async () => {
-      const { tf } = this;
-      const state = this.loaded();
-      const { logits, figures } = tf.tidy(() => {
-        const { logits, reluMaxima, buffers, gradients } = this.backward(batch, at);
-        state.buffers.forEach((tensor) => tensor.dispose());
-        state.buffers = buffers.map((tensor) => tf.keep(tensor));
-        const norms = this.update(state, gradients, learningRate);
-        const dead = reluMaxima.map((maxima) => tf.mean(tf.cast(tf.lessEqual(maxima, 0), 'float32')));
-        return { logits, figures: tf.stack([...norms, ...dead]) };
-      });
-      try {
-        // Both at once, so that a step waits for the device once.
-        const [values, measured] = await Promise.all([logits.data<'float32'>(), figures.data<'float32'>()]);
-        const summary = summarize(values, batch, this.network.outputs, this.options.loss);
-        return {
-          loss: summary.lossSum / batch.size,
-          correct: summary.correct,
-          diagnostics: this.diagnostics(measured, summary.std),
-        };
-      } finally {
-        tf.dispose([logits, figures]);
-      }
+      checkBatch(batch, this.options);
+      const passes = this.passes(batch, at);
+      const graph = this.enteredGraph(passes, batch.size);
+      const scalars = this.nextUpdate(learningRate);
+      const { logits, figures } = graph
+        ? graph.run(passes.flatMap(changing), scalars)
+        : await this.step(passes, batch.size, scalars);
+      const summary = summarize(logits, batch, this.network.outputs, this.options.loss);
+      return {
+        loss: summary.lossSum / batch.size,
+        correct: summary.correct,
+        diagnostics: this.diagnostics(figures, summary.std),
+      };
     });
+  }
+
+  /** A step operation by operation; the figures are those of {@link StepGraph.run}. */
+  private async step(
+    passes: readonly Pass[],
+    size: number,
+    scalars: StepScalars,
+  ): Promise<{ logits: Float32Array; figures: Float32Array }> {
+    const { tf } = this;
+    const state = this.loaded();
+    const results = tf.tidy(() => {
+      const { logits, deadShares, buffers, gradients } = this.backward(passes, size);
+      state.buffers.forEach((tensor) => tensor.dispose());
+      state.buffers = buffers.map((tensor) => tf.keep(tensor));
+      return { logits, figures: tf.stack([...this.update(state, gradients, scalars), ...deadShares]) };
+    });
+    try {
+      // Both at once, so that a step waits for the device once.
+      const [logits, figures] = await Promise.all([
+        results.logits.data<'float32'>(),
+        results.figures.data<'float32'>(),
+      ]);
+      return { logits, figures };
+    } finally {
+      tf.dispose([results.logits, results.figures]);
+    }
   }
 
   gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }> {
     return this.guarded(async () => {
       const { tf } = this;
+      checkBatch(batch, this.options);
       const pass = tf.tidy(() => {
-        const { logits, gradients } = this.backward(batch, at);
+        const { logits, gradients } = this.backward(this.passes(batch, at), batch.size);
         return { logits, gradients };
       });
       try {
@@ -244,6 +282,8 @@ class TfjsModel implements Model {
   async dispose(): Promise<void> {
     if (this.disposed) return;
     this.disposed = true;
+    for (const graph of this.graphs.values()) graph?.dispose();
+    this.inSession = undefined;
     this.release();
     this.program.dispose();
     this.onDispose();
@@ -253,29 +293,23 @@ class TfjsModel implements Model {
    * Forward and backward over every pass of a batch, without changing the state. Inside a tidy, which owns the results.
    * The gradients, of the trained parameters, are those of the mean loss over the batch; buffers are batch norm's
    * statistics as they would become.
+   * @param passed called between passes with what there is of them by then
    */
   private backward(
-    batch: Batch,
-    at: StepPosition,
-  ): { logits: Tensor; reluMaxima: Tensor[]; buffers: Tensor[]; gradients: Tensor[] } {
+    passes: readonly Pass[],
+    batchSize: number,
+    passed: (kept: readonly Tensor[]) => void = () => {},
+  ): StepResults {
     const { tf, program, network } = this;
     const state = this.loaded();
-    checkBatch(batch, this.options);
-    const masks = dropoutMasks(this.network, this.options.seed, at, batch.size);
     const logits: Tensor[] = [];
     let reluMaxima: Tensor[] = [];
     let buffers = state.buffers.map((tensor) => tf.clone(tensor));
     let gradients: Tensor[] = [];
-    for (const { start, size, images } of this.parts(batch)) {
+    for (const [index, { size, images, labels, masks }] of passes.entries()) {
+      if (index > 0) passed([...logits, ...reluMaxima, ...buffers, ...gradients]);
       const record: TrainingRecord = { logits: [], reluMaxima: [], statistics: [] };
-      const labels = batch.labels.subarray(start, start + size);
-      const mode: TrainingMode = {
-        record,
-        mask: (op, shape) => {
-          const width = elements(shape);
-          return masks.get(op.ordinal)!.subarray(start * width, (start + size) * width);
-        },
-      };
+      const mode: TrainingMode = { record, mask: (op) => masks.get(op.ordinal)! };
       const pictures = [program.images(images, size)];
       const given = program.advance(pictures, program.firstTrained, state.parameters, state.buffers, mode);
       const { value, grads } = tf.valueAndGrads((...trained: Tensor[]) => {
@@ -283,7 +317,7 @@ class TfjsModel implements Model {
         this.trained.forEach((k, i) => (parameters[k] = trained[i]!));
         const output = program.advance(given, network.nodes.length, parameters, state.buffers, mode).at(-1)!;
         record.logits.push(tf.keep(tf.clone(output)));
-        return tf.div(this.lossSum(output, labels), batch.size);
+        return tf.div(this.lossSum(output, labels), batchSize);
       })(this.trained.map((k) => state.parameters[k]!));
       value.dispose();
       // What the forward pass kept out of the gradient's scope belongs to no tidy and is disposed by hand.
@@ -295,9 +329,71 @@ class TfjsModel implements Model {
       buffers = moved;
     }
     const all = logits.length === 1 ? tf.clone(logits[0]!) : tf.concat(logits, 0);
-    const maxima = reluMaxima.map((tensor) => tf.clone(tensor));
+    const deadShares = reluMaxima.map((maxima) => tf.mean(tf.cast(tf.lessEqual(maxima, 0), 'float32')));
     tf.dispose([...logits, ...reluMaxima]);
-    return { logits: all, reluMaxima: maxima, buffers, gradients };
+    return { logits: all, deadShares, buffers, gradients };
+  }
+
+  /** The passes of a batch in training mode. */
+  private passes(batch: Batch, at: StepPosition): Pass[] {
+    const { network } = this;
+    const masks = dropoutMasks(network, this.options.seed, at, batch.size);
+    return [...this.parts(batch)].map(({ start, size, images }) => {
+      const labels = batch.labels.subarray(start, start + size);
+      return {
+        size,
+        images,
+        labels: this.options.loss === 'bce_with_logits' ? Float32Array.from(labels) : Int32Array.from(labels),
+        masks: new Map(
+          [...masks].map(([ordinal, mask]) => {
+            const width = mask.length / batch.size;
+            return [ordinal, mask.subarray(start * width, (start + size) * width)] as const;
+          }),
+        ),
+      };
+    });
+  }
+
+  /**
+   * The graph of a step with the state in its session, or undefined where TensorFlow takes no graph. The first step of a
+   * size is computed once more for it, and thrown away, so that what a step gives does not depend on which one was first.
+   */
+  private enteredGraph(passes: readonly Pass[], size: number): StepGraph | undefined {
+    const { tf, graphs, engine } = this;
+    if (!engine.graphs) return undefined;
+    if (!graphs.has(size)) graphs.set(size, graphs.size < mostGraphs ? this.recorded(passes, size) : undefined);
+    const graph = graphs.get(size);
+    if (!graph || graph === this.inSession) return graph;
+    const tensors = held(this.loaded(), this.trained).map(({ tensors, k }) => tensors[k]!);
+    try {
+      graph.enter(tensors);
+    } catch {
+      graph.dispose();
+      graphs.set(size, undefined);
+      return undefined;
+    }
+    tf.dispose(tensors);
+    this.inSession = graph;
+    return graph;
+  }
+
+  private recorded(passes: readonly Pass[], size: number): StepGraph | undefined {
+    const { parameters, buffers } = this.loaded();
+    const { beta1, beta2 } = this.options.optimizer;
+    try {
+      return new StepGraph(this.tf, {
+        parameters,
+        buffers,
+        trained: this.trained,
+        beta1,
+        beta2,
+        changing: passes.flatMap(changing),
+        compute: (passed) => this.backward(passes, size, passed),
+      });
+    } catch {
+      // Where memory is wanting, the step by itself will say so.
+      return undefined;
+    }
   }
 
   /** Running statistics after a pass; disposes the statistics of the pass. */
@@ -326,33 +422,37 @@ class TfjsModel implements Model {
   }
 
   /** Sum of the losses of a pass, differentiable. */
-  private lossSum(logits: Tensor, labels: Int32Array): Tensor {
+  private lossSum(logits: Tensor, labels: Int32Array | Float32Array): Tensor {
     const { tf } = this;
     if (this.options.loss === 'bce_with_logits') {
       // log(1 + exp(x)) - xy: its derivative is sigmoid(x) - y, and neither overflows.
-      const targets = tf.tensor2d(Float32Array.from(labels), [labels.length, 1]);
+      const targets = tf.tensor2d(labels, [labels.length, 1], 'float32');
       return tf.sum(tf.sub(tf.softplus(logits), tf.mul(logits, targets)));
     }
-    const targets = tf.oneHot(tf.tensor1d(Int32Array.from(labels), 'int32'), this.network.outputs);
+    const targets = tf.oneHot(tf.tensor1d(labels, 'int32'), this.network.outputs);
     return tf.neg(tf.sum(tf.mul(tf.logSoftmax(logits), tf.cast(targets, 'float32'))));
   }
 
-  /**
-   * One update by Adam (Kingma & Ba 2014, in the form of torch.optim.Adam): the moments' bias is corrected on the scalars.
-   * Returns the squared norms of gradient, update and parameter before, one scalar each, trained parameter by parameter.
-   */
-  private update(state: DeviceState, gradients: readonly Tensor[], learningRate: number): Tensor[] {
-    const { tf } = this;
+  /** Counts an update by Adam (Kingma & Ba 2014, in the form of torch.optim.Adam): the moments' bias is corrected here. */
+  private nextUpdate(learningRate: number): StepScalars {
     const { beta1, beta2, eps, epsilonHat } = this.options.optimizer;
-    state.step++;
+    const step = ++this.present().step;
     // lr / (1 - β1ᵗ) · m / (√(v / (1 - β2ᵗ)) + ε), with the correction of √v moved to the scalars.
-    const rootCorrection = Math.sqrt(1 - beta2 ** state.step);
-    const adam = (this.engine.adam ?? ((scalars) => adamByOperations(tf, scalars)))({
-      beta1,
-      beta2,
-      stepSize: (learningRate * rootCorrection) / (1 - beta1 ** state.step),
+    const rootCorrection = Math.sqrt(1 - beta2 ** step);
+    return {
+      stepSize: (learningRate * rootCorrection) / (1 - beta1 ** step),
       epsilon: epsilonHat ? eps : eps * rootCorrection,
-    });
+    };
+  }
+
+  /**
+   * One update by Adam. Returns the squared norms of gradient, update and parameter before, one scalar each, trained
+   * parameter by parameter.
+   */
+  private update(state: DeviceState, gradients: readonly Tensor[], scalars: StepScalars): Tensor[] {
+    const { tf } = this;
+    const { beta1, beta2 } = this.options.optimizer;
+    const adam = (this.engine.adam ?? ((all) => adamByOperations(tf, all)))({ beta1, beta2, ...scalars });
     const squaredNorm =
       this.engine.kernels?.squaredNorm ?? ((tensor: Tensor) => tf.tidy(() => this.total(tf.square(tensor))));
     const replaced = (before: Tensor, after: Tensor) => {
@@ -423,9 +523,20 @@ class TfjsModel implements Model {
     return named;
   }
 
-  private loaded(): DeviceState {
+  private present(): DeviceState {
     if (!this.state) throw new Error('The model has no parameters yet: load() comes first.');
     return this.state;
+  }
+
+  /** The state as tensors of TensorFlow.js; takes it out of a graph's session. */
+  private loaded(): DeviceState {
+    const state = this.present();
+    if (this.inSession) {
+      const tensors = this.inSession.leave();
+      held(state, this.trained).forEach(({ tensors: of, k }, i) => (of[k] = tensors[i]!));
+      this.inSession = undefined;
+    }
+    return state;
   }
 
   private release(): void {
@@ -449,6 +560,19 @@ class TfjsModel implements Model {
       throw computationError(cause, this.options.batchSize);
     }
   }
+}
+
+/** What of a pass is another in each step. */
+const changing = ({ images, labels, masks }: Pass): Values[] => [images, labels, ...masks.values()];
+
+/** Where the tensors that a step reads or changes are kept, in the order of {@link StepGraph.enter}. */
+function held(
+  { parameters, buffers, firstMoment, secondMoment }: DeviceState,
+  trained: readonly number[],
+): { readonly tensors: Tensor[]; readonly k: number }[] {
+  const all = (tensors: Tensor[]) => tensors.map((_, k) => ({ tensors, k }));
+  const ofTrained = (tensors: Tensor[]) => trained.map((k) => ({ tensors, k }));
+  return [...all(parameters), ...all(buffers), ...ofTrained(firstMoment), ...ofTrained(secondMoment)];
 }
 
 /** Joins the tensors of one pass to those of the passes before, and disposes both. */

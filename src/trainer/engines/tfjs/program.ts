@@ -28,7 +28,7 @@ export interface TrainingRecord {
 
 export interface TrainingMode {
   /** Mask of a dropout node for the pass, in PyTorch's layout. */
-  readonly mask: (op: OpOf<'dropout'>, shape: readonly number[]) => Float32Array;
+  readonly mask: (op: OpOf<'dropout'>) => Float32Array;
   readonly record: TrainingRecord;
 }
 
@@ -63,12 +63,13 @@ export class Program {
     this.constants.clear();
   }
 
-  /** A parameter as the program keeps it, from PyTorch's layout. The values are copied. */
-  toDevice(parameter: Parameter, values: Float32Array): Tensor {
-    const { tf } = this;
+  /** A parameter or buffer as the program keeps it, from PyTorch's layout. The values are copied. */
+  toDevice({ shape }: { readonly shape: readonly number[] }, values: Float32Array): Tensor {
+    const { tf, kernels } = this;
     return tf.tidy(() => {
-      const tensor = tf.tensor(values.slice(), [...parameter.shape], 'float32');
-      return parameter.shape.length === 4 ? tf.transpose(tensor, [2, 3, 1, 0]) : tensor;
+      const tensor = tf.tensor(values.slice(), [...shape], 'float32');
+      const inOrder = shape.length === 4 ? tf.transpose(tensor, [2, 3, 1, 0]) : tensor;
+      return kernels ? kernels.copy(inOrder) : inOrder;
     });
   }
 
@@ -188,7 +189,7 @@ export class Program {
       case 'adaptiveAvgPool':
         return this.adaptiveAvgPool(x as Tensor4D, op, this.constants.get(index));
       case 'dropout':
-        return training && op.p > 0 ? tf.mul(x, this.mask(x, training.mask(op, node.shape))) : tf.clone(x);
+        return training && op.p > 0 ? tf.mul(x, this.mask(x, training.mask(op))) : tf.clone(x);
       case 'flatten': {
         const [size, height, width, channels] = x.shape as [number, number, number, number];
         const inOrder = height * width === 1 || channels === 1;

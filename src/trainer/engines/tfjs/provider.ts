@@ -24,6 +24,7 @@ import {
 } from './installation';
 import { fusedKernels } from './kernels';
 import { tfjsEngine } from './model';
+import { NodeBackend, nodeBackend } from './nodeBackend';
 import { Tf } from './program';
 
 /** The provider of native TensorFlow; the parameters are other than the defaults only in tests. */
@@ -72,10 +73,7 @@ async function load(installation: Installation, options: EngineOptions, gpu: Gpu
     );
   }
   // Properties of tfjs-node's backend (nodejs_kernel_backend.ts): whether TensorFlow found a CUDA device, and its C API.
-  const { isUsingGpuDevice, binding } = tf.backend() as unknown as {
-    isUsingGpuDevice?: boolean;
-    binding?: { TF_Version?: string };
-  };
+  const { isUsingGpuDevice, binding }: Partial<NodeBackend> = nodeBackend(tf);
   const onGpu = isUsingGpuDevice === true;
   const tensorflow = binding?.TF_Version ?? '?';
   // A graphics processor whose driver does not answer may belong to somebody else, so TensorFlow may go on without it.
@@ -92,7 +90,7 @@ async function load(installation: Installation, options: EngineOptions, gpu: Gpu
       'libtensorflow file': loadedLibrary(fs),
     },
     warnings: why && [why.reason, why.action],
-    kernels: fusedKernels(tf),
+    ...(binding && { kernels: fusedKernels(tf), graphs: true }),
     // A fifth is left to the libraries' workspaces and to whatever else runs.
     memory: 0.8 * (onGpu ? (gpu?.freeBytes ?? 4 * 2 ** 30) : freemem()),
   });
