@@ -291,13 +291,13 @@ class TfjsModel implements Model {
 
   /**
    * Forward and backward over every pass of a batch, without changing the state. Inside a tidy, which owns the results.
-   * The gradients, of the trained parameters, are those of the mean loss over the batch; buffers are batch norm's
+   * The gradients, of the trained parameters, are those of the sum of the losses over `divisor`; buffers are batch norm's
    * statistics as they would become.
    * @param passed called between passes with what there is of them by then
    */
   private backward(
     passes: readonly Pass[],
-    batchSize: number,
+    divisor: number,
     passed: (kept: readonly Tensor[]) => void = () => {},
   ): StepResults {
     const { tf, program, network } = this;
@@ -317,7 +317,7 @@ class TfjsModel implements Model {
         this.trained.forEach((k, i) => (parameters[k] = trained[i]!));
         const output = program.advance(given, network.nodes.length, parameters, state.buffers, mode).at(-1)!;
         record.logits.push(tf.keep(tf.clone(output)));
-        return tf.div(this.lossSum(output, labels), batchSize);
+        return tf.div(this.lossSum(output, labels), divisor);
       })(this.trained.map((k) => state.parameters[k]!));
       value.dispose();
       // What the forward pass kept out of the gradient's scope belongs to no tidy and is disposed by hand.
@@ -388,7 +388,7 @@ class TfjsModel implements Model {
         beta1,
         beta2,
         changing: passes.flatMap(changing),
-        compute: (passed) => this.backward(passes, size, passed),
+        compute: (passed, gradientScale) => this.backward(passes, size / gradientScale, passed),
       });
     } catch {
       // Where memory is wanting, the step by itself will say so.
