@@ -375,7 +375,7 @@ describe('in English', () => {
     await fill(pictures, { cat: 6, dog: 5 }, 3);
     put(pictures, 'cat/nothing.jpg', '');
     put(pictures, 'dog/words.jpg', 'This is no picture.');
-    const other = path.join(path.dirname(folder), 'PetImages');
+    const other = path.join(folder, 'PetImages');
     await fill(other, { Cat: 4, Dog: 4 }, 4);
     const window = await on.open({ folder });
     await window.openContainer('ConvLab');
@@ -394,7 +394,7 @@ describe('in English', () => {
     expect(await shown()).toContain(pictures);
 
     await window.inlineButton(item, 'Choose Folder of Cats and Dogs…');
-    await window.chooseFolder(other, 'Use This Folder');
+    await window.chooseFolder(folder, 'PetImages', 'Use This Folder');
     await window.treeItem('Cats vs Dogs, 8 pictures').waitFor(patient);
     const settings = fs.readFileSync(path.join(folder, '.vscode/settings.json'), 'utf8');
     expect(JSON.parse(settings)).toMatchObject({ 'convlab.catDogFolder': other });

@@ -4,8 +4,8 @@
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { Browser, chromium, FrameLocator, Locator, Page } from 'playwright-core';
-import { expect } from 'vitest';
 import type { CodeServer } from './server';
 
 const flags = [
@@ -125,17 +125,15 @@ export class Workbench {
   }
 
   /**
-   * Answers a dialog that asks for a folder, which in a browser is a quick pick with a path in it.
-   * @param folder of sub-folders, by which the dialog shows that it has understood
+   * Answers a dialog that asks for a folder, which in a browser is a quick pick of what is in the workspace's folder. A path
+   * typed into it can be overwritten by the one that it writes there itself.
+   * @param name of a folder of sub-folders there
    * @param button what the dialog's button says
    */
-  async chooseFolder(folder: string, button: string): Promise<void> {
+  async chooseFolder(folder: string, name: string, button: string): Promise<void> {
     const dialog = this.page.locator('.quick-input-widget');
-    const input = dialog.locator('input').first();
-    // It writes the folder that it begins with into itself when it has been there for a while.
-    await expect.poll(() => input.inputValue(), patient).toMatch(/\/$/);
-    await input.fill(`${folder}/`);
-    await this.quickPickEntry(fs.readdirSync(folder)[0]!).waitFor();
+    await this.quickPickEntry(name).click();
+    await this.quickPickEntry(fs.readdirSync(path.join(folder, name))[0]!).waitFor(patient);
     await dialog.getByRole('button', { name: button }).click();
     await dialog.waitFor({ state: 'hidden' });
   }
