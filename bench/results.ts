@@ -129,7 +129,7 @@ for (const wish of wanted) {
   if (values.write) continue;
   const before = runFor(wish);
   if (before?.state === 'finished') continue;
-  if (!isToBeMade(wish) && !wanted.some((other) => isToBeMade(other) && startsFrom(other, wish))) continue;
+  if (!isToBeMade(wish) && !wanted.some((other) => startsFrom(other, wish) && isToBeMade(other))) continue;
   train(wish, before);
   write();
 }

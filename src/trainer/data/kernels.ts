@@ -110,7 +110,7 @@ const rotate = define(
     const [x, y, u, v, side, centre] = [scope.f32(), scope.f32(), scope.f32(), scope.f32(), scope.f32(), scope.f32()];
     const [rowCos, rowSin, inner] = [scope.f32(), scope.f32(), scope.f32()];
     const [dx, top, bottom, mask] = [scope.v128(), scope.v128(), scope.v128(), scope.v128()];
-    const [at, rowBytes] = [scope.i32(), scope.i32()];
+    const [upper, lower, rowBytes] = [scope.i32(), scope.i32(), scope.i32()];
     const zero = f32.of(0);
     const half = f32.of(0.5);
     const mirrored = (at: Local<'f32'>) =>
@@ -145,9 +145,9 @@ const rotate = define(
       set(y0, i32.fromF32(v)),
       set(u, f32.sub(u, f32.fromI32(x0))),
       set(v, f32.sub(v, f32.fromI32(y0))),
-      set(x1, i32.add(source, i32.add(i32.mul(y0, rowBytes), i32.mul(x0, i32.of(vectorBytes))))),
-      set(at, i32.add(x1, rowBytes)),
-      ...mean([v128.load(x1), v128.load(x1, vectorBytes), v128.load(at), v128.load(at, vectorBytes)]),
+      set(upper, i32.add(source, i32.add(i32.mul(y0, rowBytes), i32.mul(x0, i32.of(vectorBytes))))),
+      set(lower, i32.add(upper, rowBytes)),
+      ...mean([v128.load(upper), v128.load(upper, vectorBytes), v128.load(lower), v128.load(lower, vectorBytes)]),
     ];
     const atTheBorder = [
       when(reflect, [mirrored(u), mirrored(v)]),
@@ -183,11 +183,8 @@ const rotate = define(
         repeat(col, size, [
           set(u, f32.add(f32.add(f32.mul(x, cos), rowSin), centre)),
           set(v, f32.add(f32.sub(rowCos, f32.mul(x, sin)), centre)),
-          when(
-            f32.atLeast(f32.min(u, v), half),
-            [when(f32.lessThan(f32.max(u, v), inner), amidst, atTheBorder)],
-            atTheBorder,
-          ),
+          // A product of comparisons: 1 where both hold.
+          when(i32.mul(f32.atLeast(f32.min(u, v), half), f32.lessThan(f32.max(u, v), inner)), amidst, atTheBorder),
           addTo(target, vectorBytes),
           set(x, f32.add(x, f32.of(1))),
         ]),

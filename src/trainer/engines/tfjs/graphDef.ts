@@ -6,7 +6,7 @@
 import { bytes, Chunks, float, integer, joined, message, text } from '../protobuf';
 
 /** Element types, with TensorFlow's numbers (types.proto). */
-export const dataTypes = { float: 1, int32: 3, bool: 10 } as const;
+export const dataTypes = { float: 1, int32: 3 } as const;
 
 export interface ConstantValue {
   readonly type: number;

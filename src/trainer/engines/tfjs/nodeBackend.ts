@@ -24,7 +24,7 @@ type AttributeTypes =
   'TF_ATTR_STRING' | 'TF_ATTR_INT' | 'TF_ATTR_FLOAT' | 'TF_ATTR_BOOL' | 'TF_ATTR_TYPE' | 'TF_ATTR_SHAPE';
 
 /** Tensors, and sessions of loaded graphs, are known to it by number. */
-export interface Binding extends Readonly<Record<AttributeTypes | 'TF_FLOAT' | 'TF_INT32', number>> {
+export interface Binding extends Readonly<Record<AttributeTypes | 'TF_FLOAT', number>> {
   /** The library's version. */
   readonly TF_Version?: string;
   /** The tensor may share the array's memory. */
