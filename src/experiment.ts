@@ -3,32 +3,34 @@
  * the sentences that say what is wrong with one. Everything that trains starts from a {@link ResolvedExperiment}.
  */
 import * as z from 'zod';
-import { Message, message, UserError } from './messages';
+import { Message, MessageId, message, UserError } from './messages';
 import { buildNetwork, networkNames, networks } from './networks/catalog';
-import type { Network } from './networks/network';
+import { Network, WindowTooLarge } from './networks/network';
 
 // zod would otherwise try out whether code may be made at run time, which an editor logs as an error of the extension.
 z.config({ jitless: true });
 
+/** A check of our own names its sentence by id, because zod carries texts alone; {@link expectation} takes it up. */
+type Expected = Extract<MessageId, `shouldBe${string}`>;
+const expected = <Id extends Expected>(error: Id) => ({ error });
+
 const positiveInt = z.int().positive();
 const probability = z.number().min(0).max(1);
-const range = z.tuple([z.number().positive(), z.number().positive()]).refine(([low, high]) => low <= high, {
-  error: 'expected [low, high] with low ≤ high',
-});
+const range = z
+  .tuple([z.number().positive(), z.number().positive()])
+  .refine(([low, high]) => low <= high, expected('shouldBeRange'));
 /** A share of the examples (below 1) or a number of them. */
 const part = z
   .number()
   .positive()
-  .refine((n) => n <= 1 || Number.isInteger(n), {
-    error: 'expected a fraction up to 1, or a whole number of examples',
-  });
+  .refine((n) => n <= 1 || Number.isInteger(n), expected('shouldBePart'));
 
 export const datasetNames = ['mnist', 'cat-dog', 'cifar8'] as const;
 export type DatasetName = (typeof datasetNames)[number];
 
 const jitter = z.number().min(0).max(1);
 
-const id = z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, { error: 'expected lower-case words joined by hyphens' });
+const id = z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, expected('shouldBeId'));
 /** Which of a run's parameters: those after its last epoch, which its test was made with, or after its best one. */
 const epoch = z.enum(['last', 'best']).optional().describe('After which epoch of that run; default: last.');
 const weightsForms = [
@@ -39,17 +41,15 @@ const weightsForms = [
   }),
   z.strictObject({
     // A name inside the runs folder: never a path out of it.
-    run: z.string().regex(/^[^/\\\0]*[^/\\\0.][^/\\\0]*$/, { error: 'expected the name of a run’s folder' }),
+    run: z.string().regex(/^[^/\\\0]*[^/\\\0.][^/\\\0]*$/, expected('shouldBeRunName')),
     epoch,
   }),
 ] as const;
-const weightsError =
-  'expected "scratch", "imagenet", {"experiment": id} or {"run": name}, the latter two with "epoch": "last" or "best"';
 
 const networkSchema = z.strictObject({
   name: z.enum(networkNames).describe('Architecture, as torchvision builds it.'),
   weights: z
-    .union(weightsForms, { error: weightsError })
+    .union(weightsForms, expected('shouldBeWeights'))
     .default('scratch')
     .describe(
       'Where the weights start: drawn from the seed, torchvision’s pretrained ones, or those of a finished run. A last layer of another size is always new.',
@@ -62,12 +62,12 @@ const networkSchema = z.strictObject({
 
 /** A file of weights is named by the user, on the command line or in a setting, and never by an experiment file. */
 const resolvedNetworkSchema = networkSchema.extend({
-  weights: z.union([...weightsForms, z.strictObject({ file: z.string().min(1) })], { error: weightsError }),
+  weights: z.union([...weightsForms, z.strictObject({ file: z.string().min(1) })], expected('shouldBeWeights')),
 });
 
 const inputSchema = z.strictObject({
   size: positiveInt.max(1024).describe('Height and width of the pictures as the network sees them, in pixels.'),
-  channels: z.union([z.literal(1), z.literal(3)]).describe('1 grey, 3 colour (grey pictures are copied to all three).'),
+  channels: z.literal([1, 3]).describe('1 grey, 3 colour (grey pictures are copied to all three).'),
   fit: z
     .enum(['resize', 'pad'])
     .default('resize')
@@ -117,9 +117,7 @@ const augmentSchema = z
       .optional()
       .describe('Contrast about the mean of each channel, by a factor of 1 ± this (Keras’s RandomContrast).'),
   })
-  .refine((augment) => !augment.randomResizedCrop || !augment.randomCrop, {
-    error: 'expected randomResizedCrop or randomCrop, not both',
-  });
+  .refine((augment) => !augment.randomResizedCrop || !augment.randomCrop, expected('shouldBeOneCrop'));
 
 const optimizerSchema = z.strictObject({
   name: z.literal('adam').default('adam'),
@@ -291,13 +289,14 @@ export function resolveExperiment(
   try {
     networkOf(resolved);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    refuse('input.size', error.message);
+    if (!(error instanceof WindowTooLarge)) throw error;
+    const [window, shape] = [error.window.join('×'), error.input.join('×')];
+    refuse('input.size', message('windowTooLarge', { network: error.network, layer: error.layer, window, shape }));
   }
   return resolved;
 }
 
-/** The network that an experiment trains. @throws RangeError when the input is too small for it */
+/** The network that an experiment trains. @throws WindowTooLarge when the input is too small for it */
 export function networkOf(experiment: Pick<ResolvedExperiment, 'network' | 'input' | 'loss' | 'dataset'>): Network {
   const { name, freeze } = experiment.network;
   const { size, channels } = experiment.input;
@@ -401,9 +400,41 @@ function invalid(file: string, error: z.ZodError, value: unknown): UserError {
 const member = (value: unknown, key: PropertyKey): unknown =>
   typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined;
 
-function describeIssue(issue: z.core.$ZodIssue, found: unknown): string {
-  const text = issue.message.replace(/^Invalid (input|option): /, '').replace(/, received .*$/, '');
-  return found === undefined ? text : `${text}, found ${JSON.stringify(found)}`;
+function describeIssue(issue: z.core.$ZodIssue, found: unknown): Message {
+  const problem = expectation(issue);
+  return found === undefined
+    ? message('problemMissing', { problem })
+    : message('problemFound', { problem, found: JSON.stringify(found) });
+}
+
+const typeExpectations: Readonly<Record<string, Expected>> = {
+  number: 'shouldBeNumber',
+  int: 'shouldBeInt',
+  string: 'shouldBeText',
+  boolean: 'shouldBeBoolean',
+  array: 'shouldBeList',
+  tuple: 'shouldBeList',
+};
+
+/** What the schema expects where zod found something else. */
+function expectation(issue: z.core.$ZodIssue): Message {
+  switch (issue.code) {
+    case 'invalid_type':
+      return message(typeExpectations[issue.expected] ?? 'shouldBeObject');
+    case 'invalid_value': {
+      const choices = issue.values.map((value) => JSON.stringify(value)).join(', ');
+      return message(issue.values.length === 1 ? 'choiceOnly' : 'choiceOf', { choices });
+    }
+    case 'too_small':
+      if (issue.origin === 'string') return message('shouldBeNotEmpty');
+      if (issue.origin === 'array') return message('itemCount', { count: String(issue.minimum) });
+      return message(issue.inclusive ? 'boundAtLeast' : 'boundAbove', { limit: String(issue.minimum) });
+    case 'too_big':
+      if (issue.origin === 'array') return message('itemCount', { count: String(issue.maximum) });
+      return message(issue.inclusive ? 'boundAtMost' : 'boundBelow', { limit: String(issue.maximum) });
+    default:
+      return message(issue.message as Expected);
+  }
 }
 
 /** Keys that the schema knows at a path. */

@@ -226,6 +226,25 @@ export const glorotUniform = ({ fanIn, fanOut }: Fan): Init => ({
 export const constant = (value: number) => (): Init => ({ kind: 'constant', value });
 export const normal = (std: number) => (): Init => ({ kind: 'normal', std });
 
+/** A convolution or pooling layer whose window is larger than its padded input: the network's own input is too small. */
+export class WindowTooLarge extends RangeError {
+  /**
+   * @param window height and width
+   * @param input of the layer: height and width, without padding
+   */
+  constructor(
+    readonly network: string,
+    readonly layer: string,
+    readonly window: readonly [number, number],
+    readonly input: readonly [number, number],
+  ) {
+    super(
+      `${network}: the ${window.join('×')} window of ${layer} does not fit its ${input.join('×')} input; use a larger input size`,
+    );
+    this.name = 'WindowTooLarge';
+  }
+}
+
 /**
  * Adds nodes one after another; every method takes the index of its input node and returns that of the new one.
  * Throws a RangeError when a layer does not fit its input (a kernel larger than the padded image, say): the message
@@ -401,9 +420,7 @@ export class NetworkBuilder {
     const height = Math.floor((h + padding.top + padding.bottom - kernel[0]) / stride[0]) + 1;
     const width = Math.floor((w + padding.left + padding.right - kernel[1]) / stride[1]) + 1;
     if (height < 1 || width < 1) {
-      throw new RangeError(
-        `${this.name}: the ${kernel.join('×')} window of ${name} does not fit its ${h}×${w} input; use a larger input size`,
-      );
+      throw new WindowTooLarge(this.name, name, kernel, [h, w]);
     }
     return { padding, height, width };
   }

@@ -2,6 +2,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { experimentJsonSchema, nearest, parseExperiment, resolveExperiment } from '../../src/experiment';
 import { loadExperiments } from '../../src/experimentFiles';
+import { fill, Message, plainArgs, texts, UserError } from '../../src/messages';
+
+const bundle = JSON.parse(readFileSync('l10n/bundle.l10n.zh-tw.json', 'utf8')) as Record<string, string>;
+const translated = ({ id, args }: Message): string => fill(bundle[texts[id]]!, plainArgs(args, translated));
 
 const text = readFileSync('experiments/lenet5-mnist.json', 'utf8');
 const lenet5 = parseExperiment(text, 'lenet5-mnist.json');
@@ -12,17 +16,64 @@ describe('an experiment file', () => {
   });
 
   it.each([
-    ['"epochs": 10', '"epochs": 0', /a\.json: at “epochs”: .*>0, found 0/],
-    ['"epochs": 10', '"epochs": 1.5', /at “epochs”: expected int, found 1\.5/],
-    ['"batchSize": 64', '"batchSize": "64"', /at “batchSize”: expected number, found "64"/],
+    ['"epochs": 10', '"epochs": 0', /a\.json: at “epochs”: expected more than 0, found 0/],
+    ['"epochs": 10', '"epochs": 1.5', /at “epochs”: expected a whole number, found 1\.5/],
+    ['"batchSize": 64', '"batchSize": "64"', /at “batchSize”: expected a number, found "64"/],
     ['"batchSize"', '"batchsize"', /unknown key “batchsize”; did you mean “batchSize”\?/],
-    ['"learningRate": 1e-3', '"learningRate": -1', /at “optimizer\.learningRate”: .*found -1/],
+    ['"learningRate": 1e-3', '"learningRate": -1', /at “optimizer\.learningRate”: expected more than 0, found -1/],
     ['"lenet5"', '"lenet6"', /at “network\.name”: expected one of .*found "lenet6"/],
     ['"size": 32', '"size": 8', /at “input\.size”: .*conv2 does not fit its 2×2 input/],
     ['"limit": 20000', '"limits": 20000', /at “presets\.quick”: unknown key “limits”; did you mean “limit”\?/],
+    ['"channels": 1', '"channels": 2', /at “input\.channels”: expected one of 1, 3, found 2/],
+    ['"title"', '"$schema": 1, "title"', /at “\$schema”: expected a text in double quotes, found 1/],
+    ['"normalize"', '"antialias": "no", "normalize"', /at “input\.antialias”: expected true or false, found "no"/],
+    [
+      '"id": "lenet5-mnist"',
+      '"id": "LeNet 5"',
+      /at “id”: expected lower-case words joined by hyphens, found "LeNet 5"/,
+    ],
+    ['"epochs": 10,', '', /at “epochs”: expected a number, but it is missing/],
+    ['"limit": 20000', '"optimizer": 1', /at “presets\.quick\.optimizer”: expected an object in braces, found 1/],
     ['{', '[', /not valid JSON/],
   ])('with %s changed to %s says where and what', (from, to, sentence) => {
     expect(() => parseExperiment(text.replace(from, to), 'a.json')).toThrow(sentence);
+  });
+
+  it('says what is wrong in sentences that can be translated, whatever the schema finds', () => {
+    const augmented = (augment: string) => text.replace('"optimizer"', `"augment": ${augment}, "optimizer"`);
+    const problems = [
+      text.replace('"batchSize": 64', '"batchSize": 5000'),
+      text.replace('"learningRate": 1e-3', '"learningRate": 1e-3, "beta1": 1'),
+      text.replace('"learningRate": 1e-3', '"learningRate": 1e-3, "beta1": -1'),
+      text.replace('"learningRate": 1e-3', '"name": "sgd", "learningRate": 1e-3'),
+      text.replace('"size": 32', '"size": 8'),
+      text.replace(/"title": "[^"]*"/, '"title": ""'),
+      augmented('{ "randomResizedCrop": { "scale": [0.5], "ratio": [1, 2] } }'),
+      augmented('{ "randomResizedCrop": { "scale": [2, 1], "ratio": "1" } }'),
+      augmented('{ "randomResizedCrop": { "scale": [1, 1], "ratio": [1, 1] }, "randomCrop": { "enlarge": 1 } }'),
+      augmented('[]'),
+    ].map((file) => {
+      try {
+        parseExperiment(file, 'a.json');
+      } catch (error) {
+        const inChinese = translated((error as UserError).userMessage);
+        expect(inChinese).not.toMatch(/expected|found|Invalid|Too/);
+        return (error as UserError).message;
+      }
+      throw new Error(`nothing was wrong with ${file}`);
+    });
+    expect(problems).toEqual([
+      'a.json: at “batchSize”: expected at most 4096, found 5000',
+      'a.json: at “optimizer.beta1”: expected less than 1, found 1',
+      'a.json: at “optimizer.beta1”: expected at least 0, found -1',
+      'a.json: at “optimizer.name”: expected "adam", found "sgd"',
+      'a.json: at “input.size”: lenet5: the 5×5 window of conv2 does not fit its 2×2 input; use a larger input size',
+      'a.json: at “title”: expected a text that is not empty, found ""',
+      'a.json: at “augment.randomResizedCrop.scale”: expected 2 items, found [0.5]',
+      'a.json: at “augment.randomResizedCrop.scale”: expected [low, high] with low ≤ high, found [2,1]; at “augment.randomResizedCrop.ratio”: expected a list in square brackets, found "1"',
+      'a.json: at “augment”: expected randomResizedCrop or randomCrop, not both, found {"randomResizedCrop":{"scale":[1,1],"ratio":[1,1]},"randomCrop":{"enlarge":1}}',
+      'a.json: at “augment”: expected an object in braces, found []',
+    ]);
   });
 
   it('takes a preset and overrides, the overrides last', () => {
@@ -63,7 +114,7 @@ describe('an experiment file', () => {
 
   it.each([
     ['"imagenet"', /at “network\.weights”: there are ImageNet weights for alexnet, vgg16, resnet18, resnet50 only/],
-    ['{ "file": "/etc/passwd" }', /at “network\.weights”: expected "scratch", "imagenet", \{"experiment": id\}/],
+    ['{ "file": "/etc/passwd" }', /at “network\.weights”: expected "scratch", "imagenet", or an object/],
     ['{ "run": "../elsewhere" }', /at “network\.weights\.run”: expected the name of a run/],
     ['{ "run": ".." }', /at “network\.weights\.run”: expected the name/],
     ['{ "experiment": "a", "epoch": "first" }', /at “network\.weights”: expected/],
