@@ -99,6 +99,8 @@ export interface MeasuredRun extends Wanted {
   readonly bestEpoch: number;
   /** Median over the epochs; a figure of speed only where nothing else ran on the machine. */
   readonly secondsPerEpoch: number;
+  /** Of the whole run, from reading the data to the test; as above. */
+  readonly seconds: number;
 }
 
 /** docs/results.json */
@@ -148,6 +150,7 @@ export function measured(
     bestValidationAccuracy: finished.bestValidationAccuracy,
     bestEpoch: finished.bestEpoch,
     secondsPerEpoch: short(median(epochs.map(({ seconds }) => seconds))),
+    seconds: short(finished.seconds),
   };
 }
 

@@ -28,7 +28,7 @@ export function writeReport(results: ResultsFile, wishes: readonly Wanted[], res
   const sections = [
     introduction(results, wishes),
     claimsSection(results.runs),
-    runsSection(results.runs, wishes, resolve),
+    runsSection(results, wishes, resolve),
     diagnosticsSection(results.runs),
     curvesSection(pictures),
     lenetSection(results.runs),
@@ -80,7 +80,7 @@ const described = ({ id, preset, overrides }: Wanted): string => {
   return `${id} (${[preset, ...changed].join(', ')})`;
 };
 
-function runsSection(runs: readonly MeasuredRun[], wishes: readonly Wanted[], resolve: Resolve): string {
+function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], resolve: Resolve): string {
   const rows = series(wishes).map((wanted) => {
     const made = runs.filter((run) => wanted.some(({ name }) => name === run.name));
     const experiment = resolve(wanted[0]!);
@@ -91,7 +91,9 @@ function runsSection(runs: readonly MeasuredRun[], wishes: readonly Wanted[], re
       `${english(datasetTitles[experiment.dataset.name])}, ${input.channels}×${input.size}×${input.size}`,
       String(epochs),
     ];
-    if (made.length === 0) return [...cells, '–', `not yet run (0 of ${wanted.length})`, '', '', ''];
+    if (made.length === 0)
+      return [...cells, '–', `not yet run (0 of ${wanted.length})`, '', '', '', ...(shared ? [] : ['', ''])];
+    const seconds = (of: (run: MeasuredRun) => number) => Number(median(made.map(of)).toPrecision(3));
     const last = (of: (epoch: MeasuredRun['epochs'][number]) => number) =>
       figure(mean(made.map((run) => of(run.epochs.at(-1)!))));
     const kind = made[0]!.testedOnTestSet ? 'test' : 'validation';
@@ -102,15 +104,24 @@ function runsSection(runs: readonly MeasuredRun[], wishes: readonly Wanted[], re
       made.map((run) => `${figure(run.bestValidationAccuracy)} (${run.bestEpoch})`).join(', '),
       last((epoch) => epoch.trainLoss),
       last((epoch) => epoch.trainAccuracy),
+      ...(shared ? [] : [seconds((run) => run.secondsPerEpoch), seconds((run) => run.seconds)].map(String)),
     ];
   });
   const head = [
     ...['experiment', 'network', 'data', 'epochs', 'train / validation / test', 'final accuracy (runs)'],
     ...['best validation accuracy (epoch)', 'last training loss', 'last training accuracy'],
+    ...(shared ? [] : ['seconds per epoch', 'seconds in all']),
   ];
   return [
     '## Runs',
-    'Final accuracy is the mean over the seeds after the last epoch, ± its standard error (the larger of what the number of pictures allows and what the seeds show).',
+    [
+      'Final accuracy is the mean over the seeds after the last epoch, ± its standard error (the larger of what the number of pictures allows and what the seeds show).',
+      shared
+        ? ''
+        : 'Seconds are medians over the seeds, with nothing else at work on the machine; “in all” is from reading the data to the test, with validation and checkpoints.',
+    ]
+      .filter(Boolean)
+      .join(' '),
     table(head, rows),
   ].join('\n\n');
 }

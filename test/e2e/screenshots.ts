@@ -8,6 +8,7 @@ import * as path from 'node:path';
 import type { Browser } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, inject, test } from 'vitest';
+import type { RunRecord } from '../../src/runs';
 import { CodeServer, repository, startCodeServer } from './server';
 import { put } from '../unit/drawnPictures';
 import { fillWithAnimals } from './drawnAnimals';
@@ -54,8 +55,8 @@ async function open(on: CodeServer, theme: keyof typeof themes, of = folder, siz
 }
 
 /** Opens the finished run from the tree, as a student does. */
-async function openRun(window: Workbench): Promise<ReturnType<typeof panelOf>> {
-  const experiment = window.treeItem(/MNIST/);
+async function openRun(window: Workbench, of = /MNIST/): Promise<ReturnType<typeof panelOf>> {
+  const experiment = window.treeItem(of);
   await experiment.click();
   await experiment.press('ArrowRight');
   await window.page.locator('.part.sidebar').getByRole('treeitem', { level: 3 }).first().click();
@@ -135,10 +136,42 @@ test('during and after training, in every theme', async () => {
         await photograph(again, tab);
       }
     }
-    await again.treeItem(/^Summary table and curves/).click();
-    await again.webview().getByTestId('comparison-table').waitFor();
-    await photograph(again, `comparison-${theme}`);
     await again.close();
+  }
+});
+
+/** Where `npm run results` has its runs: they take most of an hour, so they are not made for a picture. */
+const results = path.resolve(repository, process.env['CONVLAB_RESULTS'] ?? '.convlab/results');
+
+/** A folder with the first run of each experiment that `npm run results` made, without its checkpoints. */
+function withResults(): string {
+  const course = server.folder('compared');
+  const seen = new Set<string>();
+  for (const run of fs.readdirSync(results).sort()) {
+    const from = path.join(results, run);
+    const { experiment } = JSON.parse(fs.readFileSync(path.join(from, 'run.json'), 'utf8')) as RunRecord;
+    if (seen.has(experiment.id) || !fs.existsSync(path.join(from, 'result.json'))) continue;
+    seen.add(experiment.id);
+    const to = path.join(course, '.convlab/runs', run);
+    fs.cpSync(from, to, { recursive: true, filter: (file) => path.basename(file) !== 'checkpoints' });
+  }
+  return course;
+}
+
+test.skipIf(!fs.existsSync(results))('the course compared, and the AlexNet that is stuck', async () => {
+  const course = withResults();
+  for (const theme of Object.keys(themes) as (keyof typeof themes)[]) {
+    const window = await open(server, theme, course, wide);
+    await window.treeItem(/^Summary table and curves/).click();
+    await window.webview().getByTestId('comparison-table').waitFor();
+    await photograph(window, `comparison-${theme}`);
+    if (theme === 'light') {
+      const panel = await openRun(window, /from scratch/);
+      await panel.id('tab-diagnostics').click();
+      await panel.id('tab-diagnostics').evaluate((element) => element.scrollIntoView({ block: 'start' }));
+      await photograph(window, 'stuck');
+    }
+    await window.close();
   }
 });
 
