@@ -221,11 +221,20 @@ export interface Costs {
   /** Per training example, and per evaluated one; reading it included. */
   readonly train: number;
   readonly evaluate: number;
-  /** Writing the checkpoints at the end of an epoch. */
+  /** Writing one checkpoint. */
   readonly checkpoint: number;
 }
 
-/** Seconds of a whole run: start, every epoch with its validation and checkpoints, and the test at the end. */
+/** Checkpoints take at most this share of the time, but for those after the first and the last epoch. */
+export const checkpointShare = 0.03;
+
+/** How many checkpoints are written where epochs and a checkpoint take so many seconds each. */
+function checkpointsWritten(epochs: number, epoch: number, checkpoint: number): number {
+  const between = Math.max(1, Math.ceil(checkpoint / (checkpointShare * epoch)));
+  return 1 + Math.ceil((epochs - 1) / between);
+}
+
+/** Seconds of a whole run: start, every epoch with its validation, the checkpoints, and the test at the end. */
 export function runSeconds(
   epochs: number,
   examples: { readonly train: number; readonly validation: number; readonly test: number },
@@ -233,12 +242,12 @@ export function runSeconds(
 ): number {
   // Where there is no test set, the validation set is evaluated once more.
   const tested = examples.test || examples.validation;
-  const epoch = examples.train * train + examples.validation * evaluate + checkpoint;
-  return start + epochs * epoch + tested * evaluate;
+  const epoch = examples.train * train + examples.validation * evaluate;
+  return start + epochs * epoch + checkpointsWritten(epochs, epoch, checkpoint) * checkpoint + tested * evaluate;
 }
 
-/** Bytes of the checkpoints that an epoch may write: parameters and both moments, and the best parameters. */
-export function checkpointBytesPerEpoch(shape: StepShape): number {
+/** Bytes that a checkpoint may write: parameters and both moments, and the best parameters. */
+export function checkpointBytesWritten(shape: StepShape): number {
   const { parameters } = buildNetwork(shape.network, [shape.channels, shape.size, shape.size], shape.outputs);
   return parameters.reduce((sum, p) => sum + elements(p.shape), 0) * 4 * (3 + 1);
 }

@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ResolvedExperiment } from '../experiment';
 import {
-  checkpointBytesPerEpoch,
+  checkpointBytesWritten,
   paceFromSpeeds,
   paceOfRun,
   runSeconds,
@@ -189,7 +189,7 @@ function figure(
     start: opening + data.opening + startFromSpeeds(shape, speeds.all),
     train,
     evaluate,
-    checkpoint: checkpointBytesPerEpoch(shape) * (speeds.checkpointSecondsPerByte ?? 0),
+    checkpoint: checkpointBytesWritten(shape) * (speeds.checkpointSecondsPerByte ?? 0),
   });
   return { seconds, basis: run ? 'run' : 'speed' };
 }

@@ -5,7 +5,7 @@
  */
 import * as path from 'node:path';
 import { datasetTitles, networkOf, ResolvedExperiment } from '../experiment';
-import { evaluationBatchSize } from '../estimates';
+import { checkpointShare, evaluationBatchSize } from '../estimates';
 import { History } from '../history';
 import { Message, message, UserError } from '../messages';
 import { networks } from '../networks/catalog';
@@ -44,9 +44,8 @@ export interface Surroundings extends EngineChoice, Pick<OpenOptions, 'cacheByte
 
 /** About this many step events over a run; their spacing is fixed by the run, never by the clock. */
 const stepEventsPerRun = 2000;
-/** Mid-epoch checkpoints at least this far apart, in seconds, and at most this share of the time. */
+/** Within an epoch, checkpoints are at least this far apart, in seconds. */
 const checkpointSeconds = 60;
-const checkpointShare = 0.02;
 
 /** Where the loop stands, as stored in a checkpoint: the epoch under way, its steps done, and its sums so far. */
 interface Position {
@@ -275,7 +274,10 @@ class Loop {
   private position: Position = { epoch: 1, step: 0, seconds: 0, sums: emptySums() };
   private startedAt = performance.now();
   private lastCheckpointAt = performance.now();
+  /** Seconds that the last checkpoint took; 0 before the first, so that the first epoch ends with one. */
   private checkpointCost = 0;
+  /** What the best epoch so far left, until it is written beside the next checkpoint. */
+  private unwrittenBest: { readonly epoch: number; readonly state: ModelState } | undefined;
   /** Seconds that an evaluated example takes; unknown (0) until the first validation. */
   private evaluationSeconds = 0;
 
@@ -361,7 +363,7 @@ class Loop {
     try {
       return await reading;
     } catch (error) {
-      this.writeCheckpoint(await this.model.save());
+      await this.writeCheckpoint();
       throw error;
     }
   }
@@ -413,9 +415,9 @@ class Loop {
     this.position.step = 0;
     // The losses since the last step event belong to the next one, across the border of the epoch.
     this.position.sums = { ...emptySums(), windowLoss: sums.windowLoss, windowSteps: sums.windowSteps };
-    const state = await this.model.save();
-    if (isBest) writeBest(this.folder.folder, state, { epoch });
-    this.writeCheckpoint(state);
+    const best = isBest ? epoch : undefined;
+    if (this.position.epoch > this.experiment.epochs || this.checkpointDue()) await this.writeCheckpoint(best);
+    else if (best !== undefined) this.unwrittenBest = { epoch: best, state: await this.model.save(false) };
   }
 
   private async test(): Promise<FinishedEvent> {
@@ -458,17 +460,33 @@ class Loop {
   private async pause(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     const reason = this.surroundings.stopRequested();
-    const due = Math.max(checkpointSeconds, this.checkpointCost / checkpointShare);
-    if (reason === undefined && (performance.now() - this.lastCheckpointAt) / 1000 < due) return;
-    this.writeCheckpoint(await this.model.save());
+    if (reason === undefined && !this.checkpointDue(checkpointSeconds)) return;
+    await this.writeCheckpoint();
     if (reason === undefined) return;
     this.emit({ type: 'stopped', reason, epoch: this.position.epoch, step: this.position.step });
     throw new Stop(reason);
   }
 
-  private writeCheckpoint(state: Awaited<ReturnType<Model['save']>>): void {
+  /**
+   * Whether a checkpoint would keep to its share of the time: where an epoch takes four seconds and AlexNet's 700 MB
+   * two, they are not written after every epoch, and a killed run repeats more than one.
+   * @param apart from the last one, at least, in seconds
+   */
+  private checkpointDue(apart = 0): boolean {
+    const since = (performance.now() - this.lastCheckpointAt) / 1000;
+    return since >= Math.max(apart, this.checkpointCost / checkpointShare);
+  }
+
+  /** @param best the epoch that has just ended, if it is the best so far */
+  private async writeCheckpoint(best?: number): Promise<void> {
     const before = performance.now();
-    writeLast(this.folder.folder, state, { ...this.position, seconds: this.elapsed() });
+    const { folder } = this.folder;
+    const state = await this.model.save();
+    if (best !== undefined) this.unwrittenBest = { epoch: best, state };
+    // Before `last`, whose position names the best epoch.
+    if (this.unwrittenBest) writeBest(folder, this.unwrittenBest.state, { epoch: this.unwrittenBest.epoch });
+    this.unwrittenBest = undefined;
+    writeLast(folder, state, { ...this.position, seconds: this.elapsed() });
     this.lastCheckpointAt = performance.now();
     this.checkpointCost = (this.lastCheckpointAt - before) / 1000;
   }

@@ -2,12 +2,13 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { resolveExperiment } from '../../src/experiment';
+import { networkOf, resolveExperiment } from '../../src/experiment';
 import { findExperiment } from '../../src/experimentFiles';
 import { elements, Network } from '../../src/networks/network';
 import { english } from '../../src/messages';
 import type { RunEvent, TrainRequest } from '../../src/protocol';
 import { summarize } from '../../src/runs';
+import { readTrained } from '../../src/trainer/checkpoint';
 import type { Engine, EngineProvider, Model, ModelState } from '../../src/trainer/engines/engine';
 import { run } from '../../src/trainer/run';
 import { fill, picturesExperiment } from '../unit/drawnPictures';
@@ -138,6 +139,72 @@ it('goes on with the passes that a run began with, whatever memory there is now'
   expect(first.events.find((e) => e.type === 'started')).toMatchObject({ microBatch: 16 });
   expect((await train({ ...provider, open }, { resume: onlyRun(runs) })).outcome).toBe('finished');
   expect(asked).toEqual([undefined, 16]);
+});
+
+it('writes dear checkpoints rarely, and the best parameters with them', async () => {
+  const saves: { steps: number; withMoments: boolean }[] = [];
+  const provider = scripted([1]);
+  const open: EngineProvider['open'] = async (options) => {
+    const engine = await provider.open(options);
+    const compile: Engine['compile'] = async (network, modelOptions) => {
+      const model = await engine.compile(network, modelOptions);
+      let steps = 0;
+      return {
+        ...model,
+        load: async (state) => {
+          // A run that goes on has the steps in its parameters.
+          const held = state.parameters.get('fc3.bias')![0]!;
+          steps = held >= 1 ? held : 0;
+          await model.load(state);
+        },
+        trainStep: (...args) => {
+          steps += 1;
+          return model.trainStep(...args);
+        },
+        save: async (withMoments = true) => {
+          saves.push({ steps, withMoments });
+          // 3 % of 5 s, which all epochs together do not take.
+          await new Promise((resolve) => setTimeout(resolve, 150));
+          const { parameters, optimizer, ...rest } = await model.save();
+          const counted = new Map(parameters).set('fc3.bias', new Float32Array(10).fill(steps));
+          const moments = { step: steps, firstMoment: parameters, secondMoment: parameters };
+          return { ...rest, parameters: counted, optimizer: withMoments ? (optimizer ?? moments) : undefined };
+        },
+        // The third epoch is the best.
+        evaluate: async (batch) => {
+          const logits = new Float32Array(batch.size * network.outputs);
+          if (steps === 30) batch.labels.forEach((label, i) => (logits[i * network.outputs + label] = 1));
+          return { lossSum: batch.size, logits };
+        },
+      };
+    };
+    return { ...engine, compile };
+  };
+  const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', {
+    limit: 640,
+    epochs: 6,
+  });
+  const trained = (epoch: 'last' | 'best') =>
+    readTrained(onlyRun(runs), networkOf(experiment), epoch).parameters.get('fc3.bias')![0];
+
+  const first = await train({ ...provider, open }, { experiment, stopAt: 35 });
+  expect(first.outcome).toBe('stopped');
+  expect(saves).toEqual([
+    { steps: 10, withMoments: true },
+    { steps: 30, withMoments: false },
+    { steps: 35, withMoments: true },
+  ]);
+  expect([trained('last'), trained('best')]).toEqual([35, 30]);
+
+  saves.length = 0;
+  const second = await train({ ...provider, open }, { experiment, resume: onlyRun(runs) });
+  expect(second.events.at(-1)).toMatchObject({ type: 'finished', bestEpoch: 3 });
+  // After the first epoch of this process, and after the last.
+  expect(saves).toEqual([
+    { steps: 40, withMoments: true },
+    { steps: 60, withMoments: true },
+  ]);
+  expect([trained('last'), trained('best')]).toEqual([60, 30]);
 });
 
 it('a defect of an engine is a failed run with a sentence, not a crash', async () => {

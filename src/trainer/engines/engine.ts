@@ -110,8 +110,8 @@ export interface Model {
   readonly warnings?: readonly Message[];
   /** Replaces the state; without `optimizer` the moments start at zero. Throws when a name or length does not fit. */
   load(state: ModelState): Promise<void>;
-  /** A copy of the state. */
-  save(): Promise<ModelState>;
+  /** A copy of the state. @param withMoments whether the optimiser's are wanted; default: they are */
+  save(withMoments?: boolean): Promise<ModelState>;
   /** Forward, backward, one Adam update. */
   trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult>;
   /** Loss and full gradients, but of frozen parameters, of a batch in training mode; no update (for tests and the self-check). */

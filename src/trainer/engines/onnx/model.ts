@@ -113,7 +113,7 @@ export class OnnxModel implements Model {
     this.loaded = true;
   }
 
-  async save(): Promise<ModelState> {
+  async save(withMoments = true): Promise<ModelState> {
     this.ready();
     const { network, memory } = this;
     const named = (views: readonly Float32Array[]): Tensors =>
@@ -121,11 +121,9 @@ export class OnnxModel implements Model {
     return {
       parameters: named(memory.parameters),
       buffers: new Map(network.buffers.map(({ name }, k) => [name, this.buffers[k]!.slice()] as const)),
-      optimizer: {
-        step: this.step,
-        firstMoment: named(memory.firstMoment),
-        secondMoment: named(memory.secondMoment),
-      },
+      optimizer: withMoments
+        ? { step: this.step, firstMoment: named(memory.firstMoment), secondMoment: named(memory.secondMoment) }
+        : undefined,
     };
   }
 

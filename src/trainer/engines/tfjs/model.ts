@@ -181,7 +181,7 @@ class TfjsModel implements Model {
     });
   }
 
-  save(): Promise<ModelState> {
+  save(withMoments = true): Promise<ModelState> {
     return this.guarded(async () => {
       const state = this.loaded();
       const buffers: Tensors = new Map();
@@ -191,11 +191,13 @@ class TfjsModel implements Model {
       return {
         parameters: await this.named(state.parameters),
         buffers,
-        optimizer: {
-          step: state.step,
-          firstMoment: await this.named(state.firstMoment),
-          secondMoment: await this.named(state.secondMoment),
-        },
+        optimizer: withMoments
+          ? {
+              step: state.step,
+              firstMoment: await this.named(state.firstMoment),
+              secondMoment: await this.named(state.secondMoment),
+            }
+          : undefined,
       };
     });
   }
