@@ -192,19 +192,22 @@ export function claims(find: Find): Claim[] {
         const stuck = scratch.filter(isStuck).length;
         return {
           verdict: stuck === scratch.length ? 'agrees' : stuck === 0 ? 'disagrees' : 'cannot be shown at this size',
-          measured: `${stuck} of ${scratch.length} runs stuck over ${scratch[0]!.epochs.length} epochs; last training loss ${each(scratch, (r) => r.epochs.at(-1)!.trainLoss)}, test accuracy ${each(scratch, (r) => r.accuracy, percent)}.`,
+          measured: [
+            `${stuck} of ${scratch.length} runs stuck over ${scratch[0]!.epochs.length} epochs; last training loss ${each(scratch, (r) => r.epochs.at(-1)!.trainLoss)}, test accuracy ${each(scratch, (r) => r.accuracy, percent)}.`,
+            ...(stuck > 0 ? scratch.filter((run) => !isStuck(run)).map(gettingAway) : []),
+          ].join(' '),
         };
       }),
     },
     {
       claim: 'It is stuck because gradients vanish on their way back through its layers.',
-      rule: 'Were that the cause, the first layer’s share of the gradient (its norm over the last layer’s) would be far below that of the AlexNet that learns while getting stuck, in the first epoch. Agrees if it is below a tenth of it in every run; disagrees if it is not in any.',
+      rule: 'Were that the cause, the first layer’s share of the gradient (its norm over the last layer’s) would be far below that of the AlexNet that learns while getting stuck, in the first epoch. Agrees if it is below a tenth of it in every run that is stuck; disagrees if it is not in any.',
       ...decide(
         [
           ['alexnet-catdog-scratch', scratch],
           ['alexnet-catdog', augmented],
         ],
-        () => explanation(scratch, augmented),
+        () => explanation(scratch.filter(isStuck), augmented),
       ),
     },
     {
@@ -335,8 +338,16 @@ const endLevel = (runs: readonly MeasuredRun[]): Level =>
     runs[0]!.examples.validation,
   );
 
+/** When a run's loss left ln 2, where others' stayed. */
+function gettingAway({ seed, epochs }: MeasuredRun): string {
+  const at = epochs.findIndex(({ trainLoss }, i) => i > 0 && trainLoss < chance - 0.01);
+  return at < 0 ? `Seed ${seed} wavers about it.` : `Seed ${seed} gets away in epoch ${at + 1}.`;
+}
+
 /** Whether vanishing gradients explain the stuck runs, and what the other diagnostics say. */
 function explanation(stuck: readonly MeasuredRun[], learning: readonly MeasuredRun[]): Decided {
+  if (stuck.length === 0) return { verdict: 'cannot be shown at this size', measured: 'No run is stuck.' };
+  const learns = learning.length === 1 ? 'the run that learns' : 'the runs that learn';
   const first = (run: MeasuredRun) => run.epochs[0]!;
   const reference = median(learning.map((run) => gradientSpan(first(run))));
   const spans = stuck.map((run) => gradientSpan(first(run)));
@@ -351,9 +362,9 @@ function explanation(stuck: readonly MeasuredRun[], learning: readonly MeasuredR
   return {
     verdict: vanished === stuck.length ? 'agrees' : vanished === 0 ? 'disagrees' : 'cannot be shown at this size',
     measured: [
-      `In the first epoch the first layer has ${spans.map(times).join(', ')} times the last layer’s gradient norm, ${times(reference)} in the run that learns; in the last epoch ${each(stuck, lastSpan, (n) => n.toPrecision(1))}${vanished === 0 && gone ? ': they vanish, but when it is stuck already' : ''}.`,
+      `In the first epoch the first layer has ${spans.map(times).join(', ')} times the last layer’s gradient norm, ${times(reference)} in ${learns}; in the last epoch ${each(stuck, lastSpan, (n) => n.toPrecision(1))}${vanished === 0 && gone ? ': they vanish, but when training is stuck already' : ''}.`,
       `What differs from the start is the step: a median update of ${percent(middle(stuck, step))} of the weights against ${percent(middle(learning, step))}.`,
-      `In the first epoch the loss of a step jumps to ${each(stuck, jump, (n) => n.toFixed(2))} (${each(learning, jump, (n) => n.toFixed(2))} in the run that learns);`,
+      `In the first epoch the loss of a step jumps to ${each(stuck, jump, (n) => n.toFixed(2))} (${each(learning, jump, (n) => n.toFixed(2))} in ${learns});`,
       `in the second, ${percent(middle(stuck, dead))} of the channels of the layer with the most dead ReLUs are dead (${percent(middle(learning, dead))}),`,
       `and at the end the logits spread by ${middle(stuck, spread).toFixed(4)} (${middle(learning, spread).toFixed(2)}).`,
     ].join(' '),

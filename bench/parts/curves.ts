@@ -24,8 +24,10 @@ export interface Picture {
 const colours = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'];
 
 const width = 640;
-const plot = { left: 56, top: 34, right: 16, height: 240 };
+const plot = { left: 56, top: 56, right: 16, height: 240 };
 const lineHeight = 18;
+/** Characters of a label of which two fit beside one another, in any sans serif. */
+const longestInColumn = 30;
 
 /** 1, 2 or 5 times a power of ten, so that about `count` steps span the range. */
 export function tickStep(range: number, count: number): number {
@@ -65,9 +67,9 @@ export function draw(picture: Picture): string {
     if (epoch !== 1 && epoch % stride !== 0) continue;
     text({ x: x(epoch), y: plot.top + plot.height + 18 }, String(epoch), 'text-anchor="middle"');
   }
-  text({ x: width / 2, y: 20 }, title, 'text-anchor="middle" class="title"');
+  text({ x: 14, y: 20 }, title, 'class="title"');
   text({ x: plot.left + span / 2, y: plot.top + plot.height + 36 }, 'epoch', 'text-anchor="middle"');
-  text({ x: 14, y: plot.top - 8 }, axis);
+  text({ x: 14, y: plot.top - 14 }, axis);
 
   for (const { group, values: points, dashed } of lines) {
     const colour = colours[group % colours.length]!;
@@ -76,14 +78,15 @@ export function draw(picture: Picture): string {
   }
   const legend = new Map(lines.map((line) => [`${line.group} ${line.label}`, line]));
   const legendTop = plot.top + plot.height + 58;
+  const columns = [...legend.values()].some(({ label }) => label.length > longestInColumn) ? 1 : 2;
   [...legend.values()].forEach(({ label, group, dashed }, i) => {
-    const at = { x: plot.left + (i % 2) * (span / 2), y: legendTop + Math.floor(i / 2) * lineHeight };
+    const at = { x: plot.left + (i % columns) * (span / columns), y: legendTop + Math.floor(i / columns) * lineHeight };
     const colour = colours[group % colours.length]!;
     const dash = dashed ? ' stroke-dasharray="5 4"' : '';
     parts.push(`<path d="M${round(at.x)} ${round(at.y - 4)}h24" stroke="${colour}"${dash} class="line"/>`);
     text({ x: at.x + 32, y: at.y }, label);
   });
-  const height = legendTop + (Math.ceil(legend.size / 2) - 1) * lineHeight + 14;
+  const height = legendTop + (Math.ceil(legend.size / columns) - 1) * lineHeight + 14;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
     `<title>${escape(title)}</title>`,

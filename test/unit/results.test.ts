@@ -41,6 +41,8 @@ function run(id: string, accuracy: number, epochs: MeasuredEpoch[], more: Partia
     ...more,
   };
 }
+/** From scratch, and yet it learns in its second epoch, with a first layer that gets next to no gradient. */
+const away = run('alexnet-catdog-scratch', 0.7, [epoch({ firstGradientNorm: 1e-6 }), epoch()]);
 const stuck = (more: Partial<MeasuredEpoch> = {}) =>
   run('alexnet-catdog-scratch', 0.5, [epoch({ trainLoss: 0.75, ...more }), epoch(guessing), epoch(guessing)]);
 const learning = (accuracy = 0.78, more: Partial<MeasuredEpoch> = {}) =>
@@ -100,6 +102,8 @@ describe('a claim', () => {
     ],
     ['gradients as in the run that learns', /vanish/, [stuck(), learning()], 'disagrees'],
     ['gradients a hundredth of those', /vanish/, [stuck({ firstGradientNorm: 0.01 }), learning()], 'agrees'],
+    ['vanishing gradients in a run that is not stuck', /vanish/, [stuck(), away, learning()], 'disagrees'],
+    ['vanishing gradients, and no run that is stuck', /vanish/, [away, learning()], 'cannot be shown at this size'],
     ['an augmented run that learns', /unstick/, [learning()], 'agrees'],
     ['an augmented run that is stuck', /unstick/, [{ ...stuck(), id: 'alexnet-catdog' }], 'disagrees'],
     [
@@ -158,6 +162,14 @@ describe('a claim', () => {
   ];
   it.each(cases)('with %s', (_name, words, runs, expected) => {
     expect(verdict(runs, words)).toBe(expected);
+  });
+
+  it('tells which run from scratch gets away from ln 2, and when', () => {
+    const { measured } = [...verdicts([stuck(), { ...away, seed: 3 }]).values()].find(({ claim }) =>
+      /gets stuck/.test(claim),
+    )!;
+    expect(measured).toContain('1 of 2 runs stuck');
+    expect(measured).toContain('Seed 3 gets away in epoch 2.');
   });
 
   it('is open as long as a run that decides it is missing', () => {
@@ -225,8 +237,8 @@ it('a curve is drawn where its values are', () => {
     high: 1,
     lines: [{ label: 'x', group: 0, values: [0, 1, 0.5] }],
   });
-  // The plot spans 56…624 across and 34…274 down.
-  expect(svg).toContain('d="M56 274L340 34L624 154"');
+  // The plot spans 56…624 across and 56…296 down.
+  expect(svg).toContain('d="M56 296L340 56L624 176"');
   expect(svg).toContain('<title>a &lt; b</title>');
 });
 
