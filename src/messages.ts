@@ -371,14 +371,20 @@ export const texts = {
   gradientNormExplained:
     'How strongly the loss pulls at each layer (L2 norm). Where gradients vanish on their way back, the first layers lie orders of magnitude below the last.',
   gradientSpan: 'Measured in epoch {epoch}: {first} has {ratio} times the gradient norm of {last}.',
+  gradientGone: 'Measured in epoch {epoch}: no gradient reaches {first}.',
   updateRatio: 'Update ratio',
   updateRatioExplained:
     'Size of a step over the size of the weights it changes. A rule of thumb (CS231n) is about 0.001; a layer far below it hardly changes.',
   deadShare: 'Dead share',
   deadShareExplained: 'Share of the channels whose ReLU was 0 for a whole batch; they learn nothing from it.',
+  deadestLayer: 'Measured in epoch {epoch}: {share} of the channels of {layer} are dead, the most of all layers.',
+  deadLayer:
+    'Measured in epoch {epoch}: every channel of {layer} is dead; neither the picture nor the gradient gets through it.',
   logitStd: 'Logit spread',
   logitStdExplained:
     'Standard deviation of the network’s outputs over a batch. Near 0, it answers every picture alike, whatever it sees.',
+  lossBesideGuessing:
+    'Measured in epoch {epoch}: the training loss is {loss}; a network that finds all classes equally likely has {guessing}.',
   layersFirstToLast: 'Layers from first to last',
   notApplicable: 'not applicable',
   examplesOf: 'Examples: {title}',

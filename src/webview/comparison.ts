@@ -6,13 +6,13 @@
 import { accuracyOf, ComparedRun, EpochFigures } from '../comparison';
 import { MessageId, message } from '../messages';
 import { FromComparison, protocolVersion, ToComparison } from '../protocol';
-import { axisIntervals, decimalsOf, markerRadius, roundStep } from './curves';
+import { axisIntervals, decimalsOf, markerIndex, markerRadius, roundStep } from './curves';
 import { h, svg } from './dom';
 import { Language } from './language';
 import { Curve, LineChart } from './lineChart';
 import { showError, versionsDiffer } from './notice';
 import './panel.css';
-import { onThemeChange, readTheme, Theme } from './theme';
+import { onThemeChange, readTheme, seriesColours, Theme } from './theme';
 
 type Figure = Exclude<keyof EpochFigures, 'epoch'>;
 const figures: readonly Figure[] = ['validationAccuracy', 'trainAccuracy', 'trainLoss', 'validationLoss'];
@@ -33,6 +33,7 @@ declare function acquireVsCodeApi(): {
 
 const vscode = acquireVsCodeApi();
 const markers = ['circle', 'rectRot', 'triangle'] as const;
+const markerOf = (index: number): number => markerIndex(index, markers.length, seriesColours);
 
 class Page {
   private readonly language: Language;
@@ -97,7 +98,7 @@ class Page {
       color: this.theme.series(i),
       width: 2,
       radius: markerRadius(run.curve.length),
-      marker: markers[i % markers.length],
+      marker: markers[markerOf(i)],
     }));
     this.chart.draw();
   }
@@ -215,7 +216,7 @@ class Page {
     const image = svg(
       'svg',
       { viewBox: '0 0 12 12', width: 12, height: 12, class: 'swatch', 'aria-hidden': 'true' },
-      shapes[index % 3],
+      shapes[markerOf(index)],
     );
     image.style.setProperty('fill', this.theme.series(index));
     return image;

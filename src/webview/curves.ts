@@ -166,6 +166,32 @@ export function gradientSpan(
   };
 }
 
+/** The layer with the largest share of dead channels in the newest epoch; undefined where no layer has any. */
+export function deadestLayer(history: History): { epoch: number; layer: string; share: number } | undefined {
+  const newest = history.epochs[history.epochs.length - 1];
+  let most: { epoch: number; layer: string; share: number } | undefined;
+  for (const { layer, deadShare = 0 } of newest?.layers ?? []) {
+    if (deadShare > (most?.share ?? 0)) most = { epoch: newest!.epoch, layer, share: deadShare };
+  }
+  return most;
+}
+
+/**
+ * The training loss of the newest epoch beside that of a network that finds all classes equally likely: ln of their
+ * number, in cross-entropy as in binary cross-entropy.
+ */
+export function lossBesideGuessing(history: History): { epoch: number; loss: number; guessing: number } | undefined {
+  const newest = history.epochs[history.epochs.length - 1];
+  const classes = history.started?.classNames.length ?? 0;
+  if (!newest || classes < 2) return undefined;
+  return { epoch: newest.epoch, loss: newest.trainLoss, guessing: Math.log(classes) };
+}
+
+/** Which of `shapes` markers and `colours` colours the curve at `index` has, so that no two of the first curves have the same. */
+export function markerIndex(index: number, shapes: number, colours: number): number {
+  return (index + Math.floor(index / colours)) % shapes;
+}
+
 /** Radius in pixels of the markers of a curve of `count` epochs: long runs are lines without. */
 export function markerRadius(count: number): number {
   if (count <= 20) return 3.5;

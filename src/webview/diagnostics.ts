@@ -4,8 +4,8 @@
  * sentence on how to read it, and the newest epoch's figures as a table. Draws only while its tab is shown.
  */
 import type { History } from '../history';
-import { MessageId, message } from '../messages';
-import { gradientSpan, layerCurves, LayerFigure, markerRadius } from './curves';
+import { Message, MessageId, message } from '../messages';
+import { deadestLayer, gradientSpan, layerCurves, LayerFigure, lossBesideGuessing, markerRadius } from './curves';
 import { h } from './dom';
 import type { Language } from './language';
 import { Axis, Curve, LineChart } from './lineChart';
@@ -26,10 +26,9 @@ export class Diagnostics {
   private readonly empty: HTMLElement;
   private readonly content: HTMLElement;
   private readonly key = h('div', { class: 'layer-key' });
-  private readonly span = h('p', { class: 'measured', 'data-testid': 'gradient-span' });
   private readonly tableBody = h('tbody');
   private readonly tableCaption = h('caption');
-  private readonly charts = new Map<Figure, { chart: LineChart; figure: HTMLElement }>();
+  private readonly charts = new Map<Figure, { chart: LineChart; figure: HTMLElement; measured: HTMLElement }>();
   /** What is drawn; undefined draws again at the next update. */
   private drawn: unknown;
 
@@ -57,16 +56,17 @@ export class Diagnostics {
         },
         theme,
       );
+      const measured = h('p', { class: 'measured', 'data-testid': `measured-${id}` });
       const figure = h(
         'figure',
         { 'data-testid': `diagnostic-${id}` },
         h('h2', {}, this.t(id)),
         h('p', { class: 'explained' }, this.t(explained)),
-        id === 'gradientNorm' && this.span,
+        measured,
         chart.element,
       );
       grid.append(figure);
-      this.charts.set(id, { chart, figure });
+      this.charts.set(id, { chart, figure, measured });
     }
     const columns: readonly MessageId[] = ['layer', 'gradientNorm', 'updateRatio', 'deadShare'];
     this.content = h(
@@ -113,7 +113,7 @@ export class Diagnostics {
       radius: history.epochs.length === 1 ? 3 : Math.min(radius, 2.5),
     });
     for (const { id, logarithmic } of figures) {
-      const { chart, figure } = this.charts.get(id)!;
+      const { chart, figure, measured } = this.charts.get(id)!;
       chart.epochs = history.started?.experiment.epochs ?? history.epochs.length;
       chart.curves =
         id === 'logitStd'
@@ -129,14 +129,10 @@ export class Diagnostics {
       if (figure.hidden) continue;
       if (logarithmic) Object.assign(chart.options.left, wholeDecades(chart.curves));
       if (id === 'deadShare') Object.assign(chart.options.left, { max: 1, step: 0.2 });
+      const reading = this.reading(id, history);
+      measured.hidden = !reading;
+      measured.textContent = reading ? this.language.text(reading) : '';
       chart.draw();
-    }
-    const span = gradientSpan(history);
-    this.span.hidden = !span;
-    if (span) {
-      const { epoch, first, last, ratio } = span;
-      const args = { epoch, first, last, ratio: this.language.magnitude(ratio) };
-      this.span.textContent = this.language.text(message('gradientSpan', args));
     }
     this.drawKey(layers, color);
     this.tableCaption.textContent = this.language.text(message('diagnosticsLatest', { epoch: newest.epoch }));
@@ -154,6 +150,32 @@ export class Diagnostics {
         ),
       ),
     );
+  }
+
+  /** What the newest epoch's figures say, in a sentence under the one on how to read them. */
+  private reading(id: Figure, history: History): Message | undefined {
+    const { language } = this;
+    if (id === 'gradientNorm') {
+      const span = gradientSpan(history);
+      if (!span) return undefined;
+      const { epoch, first, last, ratio } = span;
+      if (ratio === 0) return message('gradientGone', { epoch, first });
+      return message('gradientSpan', { epoch, first, last, ratio: language.magnitude(ratio) });
+    }
+    if (id === 'deadShare') {
+      const dead = deadestLayer(history);
+      if (!dead) return undefined;
+      const { epoch, layer, share } = dead;
+      if (share === 1) return message('deadLayer', { epoch, layer });
+      return message('deadestLayer', { epoch, layer, share: language.percent(share) });
+    }
+    if (id === 'logitStd') {
+      const beside = lossBesideGuessing(history);
+      if (!beside) return undefined;
+      const { epoch, loss, guessing } = beside;
+      return message('lossBesideGuessing', { epoch, loss: language.figure(loss), guessing: language.figure(guessing) });
+    }
+    return undefined;
   }
 
   setTheme(theme: Theme): void {

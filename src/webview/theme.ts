@@ -22,9 +22,12 @@ export interface Theme {
   readonly fontSize: number;
   /** A colour for a layer, by its share of the way through the network: 0 the first layer, 1 the last. */
   layer(share: number): string;
-  /** A colour for the curve at `index` of several; after six they begin again. */
+  /** A colour for the curve at `index` of several; after {@link seriesColours} they begin again. */
   series(index: number): string;
 }
+
+/** How many colours `series` has. */
+export const seriesColours = 6;
 
 /** Reads the theme that holds now. Fallbacks are those of VS Code's dark theme. */
 export function readTheme(): Theme {
@@ -41,7 +44,8 @@ export function readTheme(): Theme {
   const green = color('charts-green', [137, 209, 133, 1]);
   const purple = color('charts-purple', [177, 128, 215, 1]);
   const ramp = [blue, purple, red] as const;
-  const orange = color('charts-orange', [209, 134, 22, 1]);
+  // VS Code's is half transparent, too pale for a line.
+  const orange = withAlpha(color('charts-orange', [209, 134, 22, 1]), 1);
   const yellow = color('charts-yellow', [204, 167, 0, 1]);
   const several = [blue, red, green, purple, orange, yellow];
   return {

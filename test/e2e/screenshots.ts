@@ -166,6 +166,9 @@ test.skipIf(!fs.existsSync(results))('the course compared, and the AlexNet that 
     await window.webview().getByTestId('comparison-table').waitFor();
     await photograph(window, `comparison-${theme}`);
     if (theme === 'light') {
+      const chart = window.webview().getByTestId('comparison-chart');
+      await chart.evaluate((element) => element.scrollIntoView({ block: 'center' }));
+      await photograph(window, 'comparison-curves');
       const panel = await openRun(window, /from scratch/);
       await panel.id('tab-diagnostics').click();
       await panel.id('tab-diagnostics').evaluate((element) => element.scrollIntoView({ block: 'start' }));

@@ -8,11 +8,14 @@ import { colorText, mix, parseColor, withAlpha } from '../../src/webview/color';
 import {
   axisIntervals,
   decimalsOf,
+  deadestLayer,
   epochCurves,
   gradientSpan,
   layerCurves,
   logarithmicTicks,
   lossAxisTop,
+  lossBesideGuessing,
+  markerIndex,
   roundStep,
   StepCurve,
 } from '../../src/webview/curves';
@@ -196,6 +199,31 @@ describe('the curves of epochs and layers', () => {
   it('compare the first layer’s gradient with the last one’s, in the newest epoch', () => {
     expect(gradientSpan(history)).toEqual({ epoch: 2, first: 'conv1', last: 'fc', ratio: 0.25 });
     expect(gradientSpan(new History())).toBeUndefined();
+  });
+
+  it('name the layer with the most dead channels, in the newest epoch', () => {
+    const layer = (name: string, deadShare?: number) => ({ layer: name, gradientNorm: 1, updateRatio: 1, deadShare });
+    const run = new History();
+    run.apply(started(10));
+    expect(deadestLayer(run)).toBeUndefined();
+    run.apply(epoch(1, { layers: [layer('conv1', 1), layer('conv2', 0.5), layer('fc')] }));
+    run.apply(epoch(2, { layers: [layer('conv1', 0.25), layer('conv2', 0.5), layer('fc')] }));
+    expect(deadestLayer(run)).toEqual({ epoch: 2, layer: 'conv2', share: 0.5 });
+    run.apply(epoch(3, { layers: [layer('conv1', 0), layer('fc')] }));
+    expect(deadestLayer(run)).toBeUndefined();
+  });
+
+  it('hold the training loss against guessing', () => {
+    const run = new History();
+    run.apply({ ...started(10), classNames: ['cat', 'dog'] });
+    expect(lossBesideGuessing(run)).toBeUndefined();
+    run.apply(epoch(1, { trainLoss: 0.7 }));
+    expect(lossBesideGuessing(run)).toEqual({ epoch: 1, loss: 0.7, guessing: Math.LN2 });
+  });
+
+  it('have markers that tell apart what has the same colour', () => {
+    const pairs = Array.from({ length: 18 }, (_, i) => `${i % 6} ${markerIndex(i, 3, 6)}`);
+    expect(new Set(pairs).size).toBe(18);
   });
 });
 
