@@ -44,10 +44,10 @@ export function readTheme(): Theme {
   const green = color('charts-green', [137, 209, 133, 1]);
   const purple = color('charts-purple', [177, 128, 215, 1]);
   const ramp = [blue, purple, red] as const;
-  // VS Code's is half transparent, too pale for a line.
-  const orange = withAlpha(color('charts-orange', [209, 134, 22, 1]), 1);
+  // Not charts-orange, which is the background of a match in a search: pale on light, brown on dark.
+  const cyan = color('terminal-ansiCyan', [41, 184, 219, 1]);
   const yellow = color('charts-yellow', [204, 167, 0, 1]);
-  const several = [blue, red, green, purple, orange, yellow];
+  const several = [blue, red, green, purple, cyan, yellow];
   return {
     highContrast,
     foreground: colorText(foreground),
