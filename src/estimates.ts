@@ -226,7 +226,7 @@ export interface Costs {
 }
 
 /** Checkpoints take at most this share of the time, but for those after the first and the last epoch. */
-export const checkpointShare = 0.03;
+export const checkpointShare = 0.05;
 
 /** How many checkpoints are written where epochs and a checkpoint take so many seconds each. */
 function checkpointsWritten(epochs: number, epoch: number, checkpoint: number): number {

@@ -3,7 +3,7 @@
  * the sentences that say what is wrong with one. Everything that trains starts from a {@link ResolvedExperiment}.
  */
 import * as z from 'zod';
-import { Message, MessageId, message, UserError } from './messages';
+import { Message, MessageId, message, texts, UserError } from './messages';
 import { buildNetwork, networkNames, networks } from './networks/catalog';
 import { Network, WindowTooLarge } from './networks/network';
 
@@ -381,8 +381,13 @@ function editDistance(a: string, b: string): number {
 /** Turns zod's findings into sentences with paths; unknown keys get the nearest known one. */
 function invalid(file: string, error: z.ZodError, value: unknown): UserError {
   const problems: Message[] = [];
-  for (const issue of error.issues) {
-    const path = issue.path.map(String).join('.');
+  const pathOf = (issue: z.core.$ZodIssue) => issue.path.map(String).join('.');
+  // Of several bounds that a value is beyond, the last is the nearest.
+  const telling = error.issues.filter(
+    (issue, i) => !error.issues.slice(i + 1).some((later) => pathOf(later) === pathOf(issue)),
+  );
+  for (const issue of telling) {
+    const path = pathOf(issue);
     const found: readonly (Message | string)[] =
       issue.code === 'unrecognized_keys'
         ? issue.keys.map((key) => unknownKey(key, knownKeys(issue.path)))
@@ -402,9 +407,9 @@ const member = (value: unknown, key: PropertyKey): unknown =>
 
 function describeIssue(issue: z.core.$ZodIssue, found: unknown): Message {
   const problem = expectation(issue);
-  return found === undefined
-    ? message('problemMissing', { problem })
-    : message('problemFound', { problem, found: JSON.stringify(found) });
+  if (found === undefined) return message('problemMissing', { problem });
+  // JSON has no infinity, which a number such as 1e999 is read as.
+  return message('problemFound', { problem, found: typeof found === 'number' ? String(found) : JSON.stringify(found) });
 }
 
 const typeExpectations: Readonly<Record<string, Expected>> = {
@@ -433,7 +438,8 @@ function expectation(issue: z.core.$ZodIssue): Message {
       if (issue.origin === 'array') return message('itemCount', { count: String(issue.maximum) });
       return message(issue.inclusive ? 'boundAtMost' : 'boundBelow', { limit: String(issue.maximum) });
     default:
-      return message(issue.message as Expected);
+      // The others have sentences of our own, by id.
+      return message(issue.message in texts ? (issue.message as Expected) : 'shouldBeObject');
   }
 }
 

@@ -67,7 +67,7 @@ export const texts = {
   trainerVersionAdvice: 'Reload the window so that both come from the same version.',
   trainerSilent: 'The trainer process did not answer within {seconds} seconds.',
   trainerCrashed: 'The trainer process ended unexpectedly ({how}). Its last words: {lines}',
-  trainerCrashedAdvice: 'What was trained so far is kept: resume the run to go on from its last checkpoint.',
+  trainerCrashedAdvice: 'Resume the run to go on from its last checkpoint; what came after it is trained again.',
   trainerOutOfMemory: 'The system ended the trainer process ({how}), most likely because memory ran out.',
   trainerOutOfMemoryAdvice: 'Close other programs or use a smaller batch, then resume the run.',
   surveyCrashedAdvice: 'Speeds that were measured before are kept; training does not need them.',
@@ -304,7 +304,7 @@ export const texts = {
   panelStopping: 'Stopping: finishing the step and writing a checkpoint…',
   panelResuming: 'Resuming…',
   panelInterruptedAdvice:
-    'The trainer is gone, but what was trained is kept: “Resume” goes on from the last checkpoint.',
+    'The trainer is gone. “Resume” goes on from the last checkpoint; what came after it is trained again.',
   panelVersion: 'This panel speaks version {ours} of the protocol and the extension version {theirs}.',
   panelVersionAdvice: 'Reload the window so that both come from the same version.',
   panelBroken: 'The panel could not draw this run: {reason}',
@@ -377,7 +377,8 @@ export const texts = {
     'Size of a step over the size of the weights it changes. A rule of thumb (CS231n) is about 0.001; a layer far below it hardly changes.',
   deadShare: 'Dead share',
   deadShareExplained: 'Share of the channels whose ReLU was 0 for a whole batch; they learn nothing from it.',
-  deadestLayer: 'Measured in epoch {epoch}: {share} of the channels of {layer} are dead, the most of all layers.',
+  deadestLayer:
+    'Measured in epoch {epoch}: on average {share} of the channels of {layer} were 0 for a whole batch, the most of these layers.',
   deadLayer:
     'Measured in epoch {epoch}: every channel of {layer} is dead; neither the picture nor the gradient gets through it.',
   logitStd: 'Logit spread',

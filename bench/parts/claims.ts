@@ -69,6 +69,8 @@ export function order(a: Level, b: Level): -1 | 0 | 1 {
 export const figure = (value: number): string => value.toFixed(3);
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
 export const shown = ({ mean: value, error }: Level): string => `${percent(value)} ± ${percent(error)}`;
+/** As {@link shown}, of a figure whose error a single run does not tell. */
+const moved = (of: Level): string => (Number.isFinite(of.error) ? shown(of) : percent(of.mean));
 const times = (ratio: number): string => (ratio >= 10 ? ratio.toFixed(0) : ratio.toPrecision(2));
 
 const chance = Math.LN2;
@@ -207,7 +209,7 @@ export function claims(find: Find): Claim[] {
           ['alexnet-catdog-scratch', scratch],
           ['alexnet-catdog', augmented],
         ],
-        () => explanation(scratch.filter(isStuck), augmented),
+        () => explanation(scratch, augmented),
       ),
     },
     {
@@ -225,7 +227,7 @@ export function claims(find: Find): Claim[] {
     },
     {
       claim: 'Then it overfits.',
-      rule: 'Compares training and validation accuracy over the last third of the epochs, and the validation loss there with its lowest before. Agrees if training accuracy is above by more than two standard errors and the validation loss is more than 5 % above its lowest; disagrees if training accuracy is below.',
+      rule: 'Compares training and validation accuracy over the last third of the epochs, and the mean validation loss there with the lowest of any epoch. Agrees if training accuracy is above by more than two standard errors and that loss is more than 5 % above the lowest; disagrees if training accuracy is below.',
       ...decide([['alexnet-catdog', augmented]], () => {
         const ends = augmented.map((run) => lastThird(run.epochs));
         const training = mean(ends.flat().map((e) => e.trainAccuracy));
@@ -284,7 +286,7 @@ export function claims(find: Find): Claim[] {
     },
     {
       claim: 'ResNet-18 trains most steadily.',
-      rule: 'Compares, over the networks that learn, how much of its movement the training loss spends on going up, and how far validation accuracy moves from epoch to epoch. Agrees if ResNet-18 has the least of both, disagrees if it has the least of neither.',
+      rule: 'Compares, over the networks that learn, how much of its movement the training loss spends on going up, and how far validation accuracy moves from epoch to epoch. Agrees if ResNet-18 has less of both than every other by more than two standard errors, disagrees if another has less of each by as much.',
       ...decide(
         [
           ['resnet18-catdog', resnet],
@@ -338,14 +340,16 @@ const endLevel = (runs: readonly MeasuredRun[]): Level =>
     runs[0]!.examples.validation,
   );
 
-/** When a run's loss left ln 2, where others' stayed. */
+/** When a run's loss fell below ln 2, where others' stayed. */
 function gettingAway({ seed, epochs }: MeasuredRun): string {
   const at = epochs.findIndex(({ trainLoss }, i) => i > 0 && trainLoss < chance - 0.01);
-  return at < 0 ? `Seed ${seed} wavers about it.` : `Seed ${seed} gets away in epoch ${at + 1}.`;
+  return at < 0 ? `Seed ${seed} wavers about ln 2.` : `Seed ${seed} gets below ln 2 in epoch ${at + 1}.`;
 }
 
 /** Whether vanishing gradients explain the stuck runs, and what the other diagnostics say. */
-function explanation(stuck: readonly MeasuredRun[], learning: readonly MeasuredRun[]): Decided {
+function explanation(scratch: readonly MeasuredRun[], learning: readonly MeasuredRun[]): Decided {
+  const stuck = scratch.filter(isStuck);
+  const away = scratch.filter((run) => !isStuck(run));
   if (stuck.length === 0) return { verdict: 'cannot be shown at this size', measured: 'No run is stuck.' };
   const learns = learning.length === 1 ? 'the run that learns' : 'the runs that learn';
   const first = (run: MeasuredRun) => run.epochs[0]!;
@@ -363,10 +367,14 @@ function explanation(stuck: readonly MeasuredRun[], learning: readonly MeasuredR
     verdict: vanished === stuck.length ? 'agrees' : vanished === 0 ? 'disagrees' : 'cannot be shown at this size',
     measured: [
       `In the first epoch the first layer has ${spans.map(times).join(', ')} times the last layer’s gradient norm, ${times(reference)} in ${learns}; in the last epoch ${each(stuck, lastSpan, (n) => n.toPrecision(1))}${vanished === 0 && gone ? ': they vanish, but when training is stuck already' : ''}.`,
-      `What differs from the start is the step: a median update of ${percent(middle(stuck, step))} of the weights against ${percent(middle(learning, step))}.`,
+      `What differs from ${learns} is the step: a median update of ${percent(middle(stuck, step))} of the weights against ${percent(middle(learning, step))}.`,
       `In the first epoch the loss of a step jumps to ${each(stuck, jump, (n) => n.toFixed(2))} (${each(learning, jump, (n) => n.toFixed(2))} in ${learns});`,
       `in the second, ${percent(middle(stuck, dead))} of the channels of the layer with the most dead ReLUs are dead (${percent(middle(learning, dead))}),`,
       `and at the end the logits spread by ${middle(stuck, spread).toFixed(4)} (${middle(learning, spread).toFixed(2)}).`,
+      ...away.map(
+        (run) =>
+          `Seed ${run.seed}, which is not stuck, began alike (gradient ${times(gradientSpan(first(run)))}, step ${percent(step(run))}, jump to ${jump(run).toFixed(2)}, ${percent(dead(run))} dead), so these alone do not decide it.`,
+      ),
     ].join(' '),
   };
 }
@@ -382,26 +390,36 @@ function whichOfBoth(find: Find): string {
   return [alone('The smaller step', step), alone('Augmentation', augmentation)].join(' ');
 }
 
+/** A measure of movement over runs; of a single one it is not known how much it varies. */
+function movement(runs: readonly MeasuredRun[], of: (run: MeasuredRun) => number): Level {
+  const values = runs.map(of);
+  const middle = mean(values);
+  const variance = values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / Math.max(1, values.length - 1);
+  return { mean: middle, error: values.length > 1 ? Math.sqrt(variance / values.length) : Infinity };
+}
+
 function steadiness(networks: Readonly<Record<string, readonly MeasuredRun[]>>): Decided {
   const moving = Object.entries(networks).filter(([, runs]) => !runs.every(isStuck));
   const ours = 'ResNet-18';
-  const least = (of: (run: MeasuredRun) => number): boolean => {
-    const means = new Map(moving.map(([name, runs]) => [name, mean(runs.map(of))]));
-    return means.size > 1 && means.has(ours) && [...means.values()].every((value) => value >= means.get(ours)!);
-  };
-  const wins = [least(unevenness), least(restlessness)].filter(Boolean).length;
+  const others = moving.filter(([name]) => name !== ours).map(([, runs]) => runs);
+  const its = moving.find(([name]) => name === ours)?.[1];
+  const against = (of: (run: MeasuredRun) => number) =>
+    others.map((runs) => order(movement(its!, of), movement(runs, of)));
+  const both = its && others.length > 0 ? [against(unevenness), against(restlessness)] : [];
   return {
     verdict:
-      moving.length < 2 || !moving.some(([name]) => name === ours) || wins === 1
+      both.length === 0
         ? 'cannot be shown at this size'
-        : wins === 2
+        : both.every((orders) => orders.every((sign) => sign < 0))
           ? 'agrees'
-          : 'disagrees',
+          : both.every((orders) => orders.some((sign) => sign > 0))
+            ? 'disagrees'
+            : 'cannot be shown at this size',
     measured: `${Object.entries(networks)
       .map(([name, runs]) =>
         runs.every(isStuck)
           ? `${name} did not learn at this size`
-          : `${name}: ${percent(mean(runs.map(unevenness)))} of the loss’s movement is upward, validation accuracy moves by ${percent(mean(runs.map(restlessness)))} an epoch`,
+          : `${name}: ${moved(movement(runs, unevenness))} of the loss’s movement is upward, validation accuracy moves by ${moved(movement(runs, restlessness))} an epoch`,
       )
       .join('; ')}.`,
   };

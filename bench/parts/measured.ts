@@ -99,7 +99,7 @@ export interface MeasuredRun extends Wanted {
   readonly bestEpoch: number;
   /** Median over the epochs; a figure of speed only where nothing else ran on the machine. */
   readonly secondsPerEpoch: number;
-  /** Of the whole run, from reading the data to the test; as above. */
+  /** From the first step to the end of the test; as above. */
   readonly seconds: number;
 }
 

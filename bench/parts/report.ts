@@ -8,7 +8,7 @@ import { median } from '../../src/estimates';
 import { datasetTitles, ResolvedExperiment } from '../../src/experiment';
 import { english } from '../../src/messages';
 import { networks } from '../../src/networks/catalog';
-import { claims, figure, finalLevel, finder, mean, shown } from './claims';
+import { claims, figure, finalLevel, finder, isStuck, mean, shown } from './claims';
 import { draw, Line, Picture } from './curves';
 import type { MeasuredRun, ResultsFile, Wanted } from './measured';
 
@@ -118,7 +118,7 @@ function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], r
       'Final accuracy is the mean over the seeds after the last epoch, ± its standard error (the larger of what the number of pictures allows and what the seeds show).',
       shared
         ? ''
-        : 'Seconds are medians over the seeds, with nothing else at work on the machine; “in all” is from reading the data to the test, with validation and checkpoints.',
+        : 'Seconds are medians over the seeds, with nothing else at work on the machine; “in all” is from the first step to the end of the test, with validation and checkpoints.',
     ]
       .filter(Boolean)
       .join(' '),
@@ -130,13 +130,24 @@ function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], r
 function diagnosticsSection(runs: readonly MeasuredRun[]): string {
   const photographs = series(runs.filter((run) => run.dataset === 'cat-dog'));
   if (photographs.length === 0) return '';
-  const rows = photographs.map((made) => {
-    const of = (value: (run: MeasuredRun) => number) => median(made.map(value)).toPrecision(2);
+  // Medians over runs that are stuck and others that are not would describe neither.
+  const alike = photographs.flatMap((made) => {
+    const [stuck, moving] = [made.filter(isStuck), made.filter((run) => !isStuck(run))];
+    const mixed = stuck.length > 0 && moving.length > 0;
+    return mixed
+      ? [
+          { made: stuck, more: ', stuck' },
+          { made: moving, more: ', not stuck' },
+        ]
+      : [{ made, more: '' }];
+  });
+  const rows = alike.map(({ made, more }) => {
+    const of = (value: (run: MeasuredRun) => number) => String(Number(median(made.map(value)).toPrecision(2)));
     const first = (run: MeasuredRun) => run.epochs[0]!;
     const last = (run: MeasuredRun) => run.epochs.at(-1)!;
     const span = (epoch: MeasuredRun['epochs'][number]) => epoch.firstGradientNorm / epoch.lastGradientNorm;
     return [
-      described(made[0]!),
+      `${described(made[0]!)}${more}`,
       of((run) => run.highestLoss.loss),
       of((run) => 100 * first(run).updateRatio),
       `${of((run) => span(first(run)))} → ${of((run) => span(last(run)))}`,

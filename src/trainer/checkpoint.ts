@@ -98,12 +98,20 @@ export function readTrained(runFolder: string, network: Network, epoch: 'last' |
   });
 }
 
-/** The SHA-256 that {@link readTrained} will find, without reading the tensors. @throws UserError */
-export function trainedDigest(runFolder: string, epoch: 'last' | 'best'): string {
+/**
+ * The SHA-256 that {@link readTrained} will find, without reading the tensors.
+ * @param bestEpoch of the finished run; a run that died between writing its best parameters and its position, and went on
+ *   to another curve with another engine, can have those of another epoch
+ * @throws UserError
+ */
+export function trainedDigest(runFolder: string, epoch: 'last' | 'best', bestEpoch: number): string {
   return ofRun(runFolder, epoch, (file) => {
     const descriptor = fs.openSync(file, 'r');
     try {
-      return readHeader(file, descriptor).sha256;
+      const { sha256, meta } = readHeader(file, descriptor);
+      const { epoch: of } = meta.position as { epoch: number };
+      if (epoch === 'best' && of !== bestEpoch) throw damaged(file, `it holds epoch ${of} instead of ${bestEpoch}`);
+      return sha256;
     } finally {
       fs.closeSync(descriptor);
     }

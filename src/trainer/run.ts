@@ -417,7 +417,11 @@ class Loop {
     this.position.sums = { ...emptySums(), windowLoss: sums.windowLoss, windowSteps: sums.windowSteps };
     const best = isBest ? epoch : undefined;
     if (this.position.epoch > this.experiment.epochs || this.checkpointDue()) await this.writeCheckpoint(best);
-    else if (best !== undefined) this.unwrittenBest = { epoch: best, state: await this.model.save(false) };
+    else if (best !== undefined) {
+      // The one before goes first, so that there are never two in memory.
+      this.unwrittenBest = undefined;
+      this.unwrittenBest = { epoch: best, state: await this.model.save(false) };
+    }
   }
 
   private async test(): Promise<FinishedEvent> {
@@ -442,7 +446,10 @@ class Loop {
     const { outputs } = this.network;
     let loss = 0;
     let correct = 0;
-    for await (const batch of evaluationBatches(this.dataset, part, this.inputElements, this.evaluationBatch)) {
+    const batches = evaluationBatches(this.dataset, part, this.inputElements, this.evaluationBatch);
+    for (;;) {
+      const { value: batch, done: read } = await this.readOrKeep(batches.next());
+      if (read) break;
       const { lossSum, logits } = await this.model.evaluate(batch);
       loss += lossSum;
       for (let i = 0; i < batch.size; i++) {

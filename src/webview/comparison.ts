@@ -6,7 +6,7 @@
 import { accuracyOf, ComparedRun, EpochFigures } from '../comparison';
 import { MessageId, message } from '../messages';
 import { FromComparison, protocolVersion, ToComparison } from '../protocol';
-import { axisIntervals, decimalsOf, markerIndex, markerRadius, roundStep } from './curves';
+import { axisIntervals, decimalsOf, markerIndex, roundStep, sparseMarkers } from './curves';
 import { h, svg } from './dom';
 import { Language } from './language';
 import { Curve, LineChart } from './lineChart';
@@ -97,7 +97,8 @@ class Page {
       points: run.curve.map((epoch) => ({ x: epoch.epoch, y: epoch[figure] })),
       color: this.theme.series(i),
       width: 2,
-      radius: markerRadius(run.curve.length),
+      // Long curves keep a few, without which two of one colour would look alike.
+      radius: sparseMarkers(run.curve.length),
       marker: markers[markerOf(i)],
     }));
     this.chart.draw();

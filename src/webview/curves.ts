@@ -187,6 +187,12 @@ export function lossBesideGuessing(history: History): { epoch: number; loss: num
   return { epoch: newest.epoch, loss: newest.trainLoss, guessing: Math.log(classes) };
 }
 
+/** Radius in pixels of the markers of a curve of `count` epochs, by index: about twenty, however long it is. */
+export function sparseMarkers(count: number): (index: number) => number {
+  const stride = Math.max(1, Math.ceil(count / 20));
+  return (index) => (index % stride === 0 ? 3.5 : 0);
+}
+
 /** Which of `shapes` markers and `colours` colours the curve at `index` has, so that no two of the first curves have the same. */
 export function markerIndex(index: number, shapes: number, colours: number): number {
   return (index + Math.floor(index / colours)) % shapes;

@@ -166,7 +166,8 @@ export class Diagnostics {
       const dead = deadestLayer(history);
       if (!dead) return undefined;
       const { epoch, layer, share } = dead;
-      if (share === 1) return message('deadLayer', { epoch, layer });
+      // Where there are shortcuts, something gets past it.
+      if (share === 1 && gradientSpan(history)?.ratio === 0) return message('deadLayer', { epoch, layer });
       return message('deadestLayer', { epoch, layer, share: language.percent(share) });
     }
     if (id === 'logitStd') {

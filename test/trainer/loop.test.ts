@@ -163,8 +163,8 @@ it('writes dear checkpoints rarely, and the best parameters with them', async ()
         },
         save: async (withMoments = true) => {
           saves.push({ steps, withMoments });
-          // 3 % of 5 s, which all epochs together do not take.
-          await new Promise((resolve) => setTimeout(resolve, 150));
+          // 5 % of 10 s, which all epochs together do not take.
+          await new Promise((resolve) => setTimeout(resolve, 500));
           const { parameters, optimizer, ...rest } = await model.save();
           const counted = new Map(parameters).set('fc3.bias', new Float32Array(10).fill(steps));
           const moments = { step: steps, firstMoment: parameters, secondMoment: parameters };
@@ -236,6 +236,40 @@ it('a folder of pictures that goes away fails the run with a checkpoint, from wh
   fs.renameSync(away, folder);
   const second = await train(scripted([1]), { ...request, resume: onlyRun(runs) });
   expect(second.events[0]).toMatchObject({ type: 'resumed', epoch: 2 });
+  expect(second.outcome).toBe('finished');
+  fs.rmSync(folder, { recursive: true });
+});
+
+it('a folder of pictures that goes away during a validation leaves the epoch trained', async () => {
+  const folder = temporaryFolder();
+  await fill(folder, { cat: 8, dog: 8 });
+  const experiment = picturesExperiment({ epochs: 2 });
+  // Half of the pictures, in batches of 4.
+  const stepsPerEpoch = 2;
+  const away = `${folder}-away`;
+  const provider = scripted([1]);
+  const open: EngineProvider['open'] = async (options) => {
+    const engine = await provider.open(options);
+    const compile: Engine['compile'] = async (network, modelOptions) => {
+      const model = await engine.compile(network, modelOptions);
+      let steps = 0;
+      return {
+        ...model,
+        trainStep: async (...args) => {
+          const result = await model.trainStep(...args);
+          if (++steps === stepsPerEpoch) fs.renameSync(folder, away);
+          return result;
+        },
+      };
+    };
+    return { ...engine, compile };
+  };
+  const first = await train({ ...provider, open }, { experiment, dataFolder: folder });
+  expect(first.outcome).toBe('failed');
+  expect(first.events.filter((e) => e.type === 'epoch')).toEqual([]);
+  fs.renameSync(away, folder);
+  const second = await train(scripted([1]), { experiment, dataFolder: folder, resume: onlyRun(runs) });
+  expect(second.events[0]).toMatchObject({ type: 'resumed', epoch: 1, step: stepsPerEpoch });
   expect(second.outcome).toBe('finished');
   fs.rmSync(folder, { recursive: true });
 });

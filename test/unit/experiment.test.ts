@@ -34,6 +34,8 @@ describe('an experiment file', () => {
     ],
     ['"epochs": 10,', '', /at “epochs”: expected a number, but it is missing/],
     ['"limit": 20000', '"optimizer": 1', /at “presets\.quick\.optimizer”: expected an object in braces, found 1/],
+    ['"epochs": 10', '"epochs": 1e300', /^a\.json: at “epochs”: expected at most 10000, found 1e\+300$/],
+    ['"epochs": 10', '"epochs": 1e999', /^a\.json: at “epochs”: expected a number, found Infinity$/],
     ['{', '[', /not valid JSON/],
   ])('with %s changed to %s says where and what', (from, to, sentence) => {
     expect(() => parseExperiment(text.replace(from, to), 'a.json')).toThrow(sentence);

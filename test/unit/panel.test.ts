@@ -17,6 +17,7 @@ import {
   lossBesideGuessing,
   markerIndex,
   roundStep,
+  sparseMarkers,
   StepCurve,
 } from '../../src/webview/curves';
 import { Language } from '../../src/webview/language';
@@ -224,6 +225,9 @@ describe('the curves of epochs and layers', () => {
   it('have markers that tell apart what has the same colour', () => {
     const pairs = Array.from({ length: 18 }, (_, i) => `${i % 6} ${markerIndex(i, 3, 6)}`);
     expect(new Set(pairs).size).toBe(18);
+    const shown = (count: number) =>
+      Array.from({ length: count }, (_, i) => sparseMarkers(count)(i)).filter(Boolean).length;
+    expect([1, 20, 24, 80].map(shown)).toEqual([1, 20, 12, 20]);
   });
 });
 

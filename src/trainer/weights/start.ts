@@ -69,7 +69,7 @@ export async function findStart(experiment: ResolvedExperiment, finding: Finding
   }
   const { epoch = 'last' } = weights;
   const fit = fitting(shapesOf(networkOf(record.experiment)), network, run);
-  const source: WeightsSource = { kind: 'run', run, epoch, sha256: trainedDigest(folder, epoch) };
+  const source: WeightsSource = { kind: 'run', run, epoch, sha256: trainedDigest(folder, epoch, finished.bestEpoch) };
   const at = epoch === 'best' ? finished.bestEpoch : record.experiment.epochs;
   return {
     source,
