@@ -290,8 +290,7 @@ export function resolveExperiment(
     networkOf(resolved);
   } catch (error) {
     if (!(error instanceof WindowTooLarge)) throw error;
-    const [window, shape] = [error.window.join('×'), error.input.join('×')];
-    refuse('input.size', message('windowTooLarge', { network: error.network, layer: error.layer, window, shape }));
+    refuse('input.size', error.userMessage);
   }
   return resolved;
 }
@@ -381,13 +380,10 @@ function editDistance(a: string, b: string): number {
 /** Turns zod's findings into sentences with paths; unknown keys get the nearest known one. */
 function invalid(file: string, error: z.ZodError, value: unknown): UserError {
   const problems: Message[] = [];
-  const pathOf = (issue: z.core.$ZodIssue) => issue.path.map(String).join('.');
+  const pathOf = (issue: z.core.$ZodIssue): string => issue.path.map(String).join('.');
   // Of several bounds that a value is beyond, the last is the nearest.
-  const telling = error.issues.filter(
-    (issue, i) => !error.issues.slice(i + 1).some((later) => pathOf(later) === pathOf(issue)),
-  );
-  for (const issue of telling) {
-    const path = pathOf(issue);
+  const telling = new Map(error.issues.map((issue) => [pathOf(issue), issue]));
+  for (const [path, issue] of telling) {
     const found: readonly (Message | string)[] =
       issue.code === 'unrecognized_keys'
         ? issue.keys.map((key) => unknownKey(key, knownKeys(issue.path)))

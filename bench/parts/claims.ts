@@ -46,8 +46,14 @@ export function level(accuracies: readonly number[], pictures: number): Level {
   // A share that was seen as 0 or 1 is not certain: half a picture more or less keeps the error from being 0.
   const bounded = Math.min(1 - 0.5 / pictures, Math.max(0.5 / pictures, p));
   const binomial = Math.sqrt((bounded * (1 - bounded)) / (pictures * accuracies.length));
-  const variance = accuracies.reduce((sum, a) => sum + (a - p) ** 2, 0) / Math.max(1, accuracies.length - 1);
-  return { mean: p, error: Math.max(binomial, Math.sqrt(variance / accuracies.length)) };
+  return { mean: p, error: Math.max(binomial, seedError(accuracies)) };
+}
+
+/** The standard error of a mean over seeds; 0 of a single one, which does not tell. */
+function seedError(values: readonly number[]): number {
+  const middle = mean(values);
+  const variance = values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / Math.max(1, values.length - 1);
+  return Math.sqrt(variance / values.length);
 }
 
 /** Test accuracy, or validation accuracy where there is no test set. */
@@ -68,9 +74,8 @@ export function order(a: Level, b: Level): -1 | 0 | 1 {
 
 export const figure = (value: number): string => value.toFixed(3);
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
-export const shown = ({ mean: value, error }: Level): string => `${percent(value)} ± ${percent(error)}`;
-/** As {@link shown}, of a figure whose error a single run does not tell. */
-const moved = (of: Level): string => (Number.isFinite(of.error) ? shown(of) : percent(of.mean));
+export const shown = ({ mean: value, error }: Level): string =>
+  Number.isFinite(error) ? `${percent(value)} ± ${percent(error)}` : percent(value);
 const times = (ratio: number): string => (ratio >= 10 ? ratio.toFixed(0) : ratio.toPrecision(2));
 
 const chance = Math.LN2;
@@ -393,9 +398,7 @@ function whichOfBoth(find: Find): string {
 /** A measure of movement over runs; of a single one it is not known how much it varies. */
 function movement(runs: readonly MeasuredRun[], of: (run: MeasuredRun) => number): Level {
   const values = runs.map(of);
-  const middle = mean(values);
-  const variance = values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / Math.max(1, values.length - 1);
-  return { mean: middle, error: values.length > 1 ? Math.sqrt(variance / values.length) : Infinity };
+  return { mean: mean(values), error: values.length > 1 ? seedError(values) : Infinity };
 }
 
 function steadiness(networks: Readonly<Record<string, readonly MeasuredRun[]>>): Decided {
@@ -405,21 +408,16 @@ function steadiness(networks: Readonly<Record<string, readonly MeasuredRun[]>>):
   const its = moving.find(([name]) => name === ours)?.[1];
   const against = (of: (run: MeasuredRun) => number) =>
     others.map((runs) => order(movement(its!, of), movement(runs, of)));
-  const both = its && others.length > 0 ? [against(unevenness), against(restlessness)] : [];
+  const compared = its && others.length > 0 ? [against(unevenness), against(restlessness)] : undefined;
+  const least = compared?.every((orders) => orders.every((sign) => sign < 0));
+  const beaten = compared?.every((orders) => orders.some((sign) => sign > 0));
   return {
-    verdict:
-      both.length === 0
-        ? 'cannot be shown at this size'
-        : both.every((orders) => orders.every((sign) => sign < 0))
-          ? 'agrees'
-          : both.every((orders) => orders.some((sign) => sign > 0))
-            ? 'disagrees'
-            : 'cannot be shown at this size',
+    verdict: least ? 'agrees' : beaten ? 'disagrees' : 'cannot be shown at this size',
     measured: `${Object.entries(networks)
       .map(([name, runs]) =>
         runs.every(isStuck)
           ? `${name} did not learn at this size`
-          : `${name}: ${moved(movement(runs, unevenness))} of the loss’s movement is upward, validation accuracy moves by ${moved(movement(runs, restlessness))} an epoch`,
+          : `${name}: ${shown(movement(runs, unevenness))} of the loss’s movement is upward, validation accuracy moves by ${shown(movement(runs, restlessness))} an epoch`,
       )
       .join('; ')}.`,
   };

@@ -91,9 +91,8 @@ function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], r
       `${english(datasetTitles[experiment.dataset.name])}, ${input.channels}×${input.size}×${input.size}`,
       String(epochs),
     ];
-    if (made.length === 0)
-      return [...cells, '–', `not yet run (0 of ${wanted.length})`, '', '', '', ...(shared ? [] : ['', ''])];
-    const seconds = (of: (run: MeasuredRun) => number) => Number(median(made.map(of)).toPrecision(3));
+    if (made.length === 0) return [...cells, '–', `not yet run (0 of ${wanted.length})`, '', '', '', '', ''];
+    const seconds = (of: (run: MeasuredRun) => number) => String(Number(median(made.map(of)).toPrecision(3)));
     const last = (of: (epoch: MeasuredRun['epochs'][number]) => number) =>
       figure(mean(made.map((run) => of(run.epochs.at(-1)!))));
     const kind = made[0]!.testedOnTestSet ? 'test' : 'validation';
@@ -104,14 +103,17 @@ function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], r
       made.map((run) => `${figure(run.bestValidationAccuracy)} (${run.bestEpoch})`).join(', '),
       last((epoch) => epoch.trainLoss),
       last((epoch) => epoch.trainAccuracy),
-      ...(shared ? [] : [seconds((run) => run.secondsPerEpoch), seconds((run) => run.seconds)].map(String)),
+      seconds((run) => run.secondsPerEpoch),
+      seconds((run) => run.seconds),
     ];
   });
   const head = [
     ...['experiment', 'network', 'data', 'epochs', 'train / validation / test', 'final accuracy (runs)'],
     ...['best validation accuracy (epoch)', 'last training loss', 'last training accuracy'],
-    ...(shared ? [] : ['seconds per epoch', 'seconds in all']),
+    ...['seconds per epoch', 'seconds in all'],
   ];
+  // The seconds come last, and are none where other programs took some of them.
+  const columns = shared ? -2 : undefined;
   return [
     '## Runs',
     [
@@ -122,7 +124,10 @@ function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], r
     ]
       .filter(Boolean)
       .join(' '),
-    table(head, rows),
+    table(
+      head.slice(0, columns),
+      rows.map((row) => row.slice(0, columns)),
+    ),
   ].join('\n\n');
 }
 
@@ -132,14 +137,11 @@ function diagnosticsSection(runs: readonly MeasuredRun[]): string {
   if (photographs.length === 0) return '';
   // Medians over runs that are stuck and others that are not would describe neither.
   const alike = photographs.flatMap((made) => {
-    const [stuck, moving] = [made.filter(isStuck), made.filter((run) => !isStuck(run))];
-    const mixed = stuck.length > 0 && moving.length > 0;
-    return mixed
-      ? [
-          { made: stuck, more: ', stuck' },
-          { made: moving, more: ', not stuck' },
-        ]
-      : [{ made, more: '' }];
+    const outcomes = [made.filter(isStuck), made.filter((run) => !isStuck(run))].filter(({ length }) => length > 0);
+    return outcomes.map((runs) => ({
+      made: runs,
+      more: outcomes.length === 1 ? '' : isStuck(runs[0]!) ? ', stuck' : ', not stuck',
+    }));
   });
   const rows = alike.map(({ made, more }) => {
     const of = (value: (run: MeasuredRun) => number) => String(Number(median(made.map(value)).toPrecision(2)));

@@ -33,7 +33,7 @@ export const networkNames = Object.keys(networks) as [NetworkName, ...NetworkNam
  * @param input [channels, height, width]
  * @param outputs number of logits (1 for two classes under BCE)
  * @param freeze what is to stay as it is loaded
- * @throws RangeError when the input is too small for the network
+ * @throws WindowTooLarge when the input is too small for the network
  */
 export function buildNetwork(
   name: NetworkName,

@@ -3,6 +3,7 @@
  * (NCHW), with torchvision's parameter names. Architectures build it through {@link NetworkBuilder}; engines lower
  * it; everything about shapes, parameter counts and costs is computed from it and never written down twice.
  */
+import { english, Message, message } from '../messages';
 import { fillNormal, fillUniform, Purpose, streamKey } from '../random';
 
 /** Shape of one example, without the batch: [channels, height, width] or [features]. */
@@ -228,26 +229,15 @@ export const normal = (std: number) => (): Init => ({ kind: 'normal', std });
 
 /** A convolution or pooling layer whose window is larger than its padded input: the network's own input is too small. */
 export class WindowTooLarge extends RangeError {
-  /**
-   * @param window height and width
-   * @param input of the layer: height and width, without padding
-   */
-  constructor(
-    readonly network: string,
-    readonly layer: string,
-    readonly window: readonly [number, number],
-    readonly input: readonly [number, number],
-  ) {
-    super(
-      `${network}: the ${window.join('×')} window of ${layer} does not fit its ${input.join('×')} input; use a larger input size`,
-    );
+  constructor(readonly userMessage: Message) {
+    super(english(userMessage));
     this.name = 'WindowTooLarge';
   }
 }
 
 /**
  * Adds nodes one after another; every method takes the index of its input node and returns that of the new one.
- * Throws a RangeError when a layer does not fit its input (a kernel larger than the padded image, say): the message
+ * Throws a RangeError, {@link WindowTooLarge} for a kernel larger than the padded image, when a layer does not fit its input: the message
  * names the layer, the input size and what would fit.
  */
 export class NetworkBuilder {
@@ -420,7 +410,8 @@ export class NetworkBuilder {
     const height = Math.floor((h + padding.top + padding.bottom - kernel[0]) / stride[0]) + 1;
     const width = Math.floor((w + padding.left + padding.right - kernel[1]) / stride[1]) + 1;
     if (height < 1 || width < 1) {
-      throw new WindowTooLarge(this.name, name, kernel, [h, w]);
+      const [window, shape] = [kernel.join('×'), `${h}×${w}`];
+      throw new WindowTooLarge(message('windowTooLarge', { network: this.name, layer: name, window, shape }));
     }
     return { padding, height, width };
   }

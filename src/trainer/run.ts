@@ -26,7 +26,7 @@ import type { Dataset, Part } from './data/dataset';
 import { openDataset, OpenOptions } from './data/open';
 import { readSplit, writeSplit } from './data/split';
 import { ChosenEngine, EngineChoice, openEngine } from './engines/choose';
-import type { Engine, Model, ModelState, StepDiagnostics } from './engines/engine';
+import type { Batch, Engine, Model, ModelState, StepDiagnostics } from './engines/engine';
 import { predictedClass } from './engines/step';
 import { Finding, findStart, initialState } from './weights/start';
 
@@ -328,9 +328,7 @@ class Loop {
     const firstStep = this.position.step;
     let before = performance.now();
     const batches = trainingBatches(this.dataset, this.inputElements, batchSize, seed, epoch, firstStep);
-    for (;;) {
-      const { value: batch, done: read } = await this.readOrKeep(batches.next());
-      if (read) break;
+    for await (const batch of this.keptWhereUnreadable(batches)) {
       const step = this.position.step;
       const result = await this.model.trainStep(batch, { epoch, step }, optimizer.learningRate);
       if (!Number.isFinite(result.loss)) {
@@ -359,9 +357,9 @@ class Loop {
   }
 
   /** Where the data can no longer be read, what was trained so far is written down before the run ends. */
-  private async readOrKeep<T>(reading: Promise<T>): Promise<T> {
+  private async *keptWhereUnreadable(batches: AsyncGenerator<Batch>): AsyncGenerator<Batch> {
     try {
-      return await reading;
+      yield* batches;
     } catch (error) {
       await this.writeCheckpoint();
       throw error;
@@ -447,9 +445,7 @@ class Loop {
     let loss = 0;
     let correct = 0;
     const batches = evaluationBatches(this.dataset, part, this.inputElements, this.evaluationBatch);
-    for (;;) {
-      const { value: batch, done: read } = await this.readOrKeep(batches.next());
-      if (read) break;
+    for await (const batch of this.keptWhereUnreadable(batches)) {
       const { lossSum, logits } = await this.model.evaluate(batch);
       loss += lossSum;
       for (let i = 0; i < batch.size; i++) {

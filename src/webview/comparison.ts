@@ -12,7 +12,7 @@ import { Language } from './language';
 import { Curve, LineChart } from './lineChart';
 import { showError, versionsDiffer } from './notice';
 import './panel.css';
-import { onThemeChange, readTheme, seriesColours, Theme } from './theme';
+import { onThemeChange, readTheme, Theme } from './theme';
 
 type Figure = Exclude<keyof EpochFigures, 'epoch'>;
 const figures: readonly Figure[] = ['validationAccuracy', 'trainAccuracy', 'trainLoss', 'validationLoss'];
@@ -33,7 +33,6 @@ declare function acquireVsCodeApi(): {
 
 const vscode = acquireVsCodeApi();
 const markers = ['circle', 'rectRot', 'triangle'] as const;
-const markerOf = (index: number): number => markerIndex(index, markers.length, seriesColours);
 
 class Page {
   private readonly language: Language;
@@ -99,7 +98,7 @@ class Page {
       width: 2,
       // Long curves keep a few, without which two of one colour would look alike.
       radius: sparseMarkers(run.curve.length),
-      marker: markers[markerOf(i)],
+      marker: markers[this.markerOf(i)],
     }));
     this.chart.draw();
   }
@@ -208,6 +207,10 @@ class Page {
     );
   }
 
+  private markerOf(index: number): number {
+    return markerIndex(index, markers.length, this.theme.seriesColours);
+  }
+
   private swatch(index: number): SVGElement {
     const shapes = [
       svg('circle', { cx: 6, cy: 6, r: 4 }),
@@ -217,7 +220,7 @@ class Page {
     const image = svg(
       'svg',
       { viewBox: '0 0 12 12', width: 12, height: 12, class: 'swatch', 'aria-hidden': 'true' },
-      shapes[markerOf(index)],
+      shapes[this.markerOf(index)],
     );
     image.style.setProperty('fill', this.theme.series(index));
     return image;

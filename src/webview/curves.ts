@@ -193,7 +193,7 @@ export function sparseMarkers(count: number): (index: number) => number {
   return (index) => (index % stride === 0 ? 3.5 : 0);
 }
 
-/** Which of `shapes` markers and `colours` colours the curve at `index` has, so that no two of the first curves have the same. */
+/** Which of so many shapes the marker of the curve at `index` has: another one each time that the colours begin again. */
 export function markerIndex(index: number, shapes: number, colours: number): number {
   return (index + Math.floor(index / colours)) % shapes;
 }

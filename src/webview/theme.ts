@@ -22,12 +22,11 @@ export interface Theme {
   readonly fontSize: number;
   /** A colour for a layer, by its share of the way through the network: 0 the first layer, 1 the last. */
   layer(share: number): string;
-  /** A colour for the curve at `index` of several; after {@link seriesColours} they begin again. */
+  /** How many colours `series` has. */
+  readonly seriesColours: number;
+  /** A colour for the curve at `index` of several; after `seriesColours` they begin again. */
   series(index: number): string;
 }
-
-/** How many colours `series` has. */
-export const seriesColours = 6;
 
 /** Reads the theme that holds now. Fallbacks are those of VS Code's dark theme. */
 export function readTheme(): Theme {
@@ -63,6 +62,7 @@ export function readTheme(): Theme {
     hoverBorder: colorText(color('editorHoverWidget-border', withAlpha(foreground, 0.4))),
     fontFamily: variable('font-family') || 'sans-serif',
     fontSize: parseFloat(variable('font-size')) || 13,
+    seriesColours: several.length,
     series: (index) => colorText(several[index % several.length]!),
     layer: (share) => colorText(share <= 0.5 ? mix(ramp[0], ramp[1], share * 2) : mix(ramp[1], ramp[2], share * 2 - 1)),
   };

@@ -8,7 +8,7 @@ import * as path from 'node:path';
 import type { Browser } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, inject, test } from 'vitest';
-import type { RunRecord } from '../../src/runs';
+import { listRuns } from '../../src/runs';
 import { CodeServer, repository, startCodeServer } from './server';
 import { put } from '../unit/drawnPictures';
 import { fillWithAnimals } from './drawnAnimals';
@@ -147,12 +147,11 @@ const results = path.resolve(repository, process.env['CONVLAB_RESULTS'] ?? '.con
 function withResults(): string {
   const course = server.folder('compared');
   const seen = new Set<string>();
-  for (const run of fs.readdirSync(results).sort()) {
-    const from = path.join(results, run);
-    const { experiment } = JSON.parse(fs.readFileSync(path.join(from, 'run.json'), 'utf8')) as RunRecord;
-    if (seen.has(experiment.id) || !fs.existsSync(path.join(from, 'result.json'))) continue;
-    seen.add(experiment.id);
-    const to = path.join(course, '.convlab/runs', run);
+  // Oldest first: the runs of the first seed, with unchanged settings.
+  for (const { folder: from, name, record, state } of listRuns(results).reverse()) {
+    if (seen.has(record.experiment.id) || state !== 'finished') continue;
+    seen.add(record.experiment.id);
+    const to = path.join(course, '.convlab/runs', name);
     fs.cpSync(from, to, { recursive: true, filter: (file) => path.basename(file) !== 'checkpoints' });
   }
   return course;

@@ -9,7 +9,7 @@ import { english } from '../../src/messages';
 import type { RunEvent, TrainRequest } from '../../src/protocol';
 import { summarize } from '../../src/runs';
 import { readTrained } from '../../src/trainer/checkpoint';
-import type { Engine, EngineProvider, Model, ModelState } from '../../src/trainer/engines/engine';
+import type { Engine, EngineProvider, Model, ModelOptions, ModelState } from '../../src/trainer/engines/engine';
 import { run } from '../../src/trainer/run';
 import { fill, picturesExperiment } from '../unit/drawnPictures';
 import { onlyRun, temporaryFolder } from './convlab';
@@ -56,6 +56,22 @@ function scripted(losses: readonly number[], gradientNorm = 1): EngineProvider {
       dispose: async () => undefined,
     }),
   };
+}
+
+/** The provider with models that are changed. */
+function altered(
+  provider: EngineProvider,
+  change: (model: Model, options: ModelOptions) => Partial<Model>,
+): EngineProvider {
+  const open: EngineProvider['open'] = async (options) => {
+    const engine = await provider.open(options);
+    const compile: Engine['compile'] = async (network, modelOptions) => {
+      const model = await engine.compile(network, modelOptions);
+      return { ...model, ...change(model, modelOptions) };
+    };
+    return { ...engine, compile };
+  };
+  return { ...provider, open };
 }
 
 async function train(
@@ -125,61 +141,49 @@ it('weighs an epoch’s mean by examples and finishes', async () => {
 
 it('goes on with the passes that a run began with, whatever memory there is now', async () => {
   const asked: (number | undefined)[] = [];
-  const provider = scripted([2]);
-  const open: EngineProvider['open'] = async (options) => {
-    const engine = await provider.open(options);
-    const compile: Engine['compile'] = async (network, modelOptions) => {
-      asked.push(modelOptions.microBatch);
-      return { ...(await engine.compile(network, modelOptions)), microBatch: modelOptions.microBatch ?? 16 };
-    };
-    return { ...engine, compile };
-  };
-  const first = await train({ ...provider, open }, { stopAt: 3 });
+  const provider = altered(scripted([2]), (_, { microBatch }) => {
+    asked.push(microBatch);
+    return { microBatch: microBatch ?? 16 };
+  });
+  const first = await train(provider, { stopAt: 3 });
   expect(first.outcome).toBe('stopped');
   expect(first.events.find((e) => e.type === 'started')).toMatchObject({ microBatch: 16 });
-  expect((await train({ ...provider, open }, { resume: onlyRun(runs) })).outcome).toBe('finished');
+  expect((await train(provider, { resume: onlyRun(runs) })).outcome).toBe('finished');
   expect(asked).toEqual([undefined, 16]);
 });
 
 it('writes dear checkpoints rarely, and the best parameters with them', async () => {
   const saves: { steps: number; withMoments: boolean }[] = [];
-  const provider = scripted([1]);
-  const open: EngineProvider['open'] = async (options) => {
-    const engine = await provider.open(options);
-    const compile: Engine['compile'] = async (network, modelOptions) => {
-      const model = await engine.compile(network, modelOptions);
-      let steps = 0;
-      return {
-        ...model,
-        load: async (state) => {
-          // A run that goes on has the steps in its parameters.
-          const held = state.parameters.get('fc3.bias')![0]!;
-          steps = held >= 1 ? held : 0;
-          await model.load(state);
-        },
-        trainStep: (...args) => {
-          steps += 1;
-          return model.trainStep(...args);
-        },
-        save: async (withMoments = true) => {
-          saves.push({ steps, withMoments });
-          // 5 % of 10 s, which all epochs together do not take.
-          await new Promise((resolve) => setTimeout(resolve, 500));
-          const { parameters, optimizer, ...rest } = await model.save();
-          const counted = new Map(parameters).set('fc3.bias', new Float32Array(10).fill(steps));
-          const moments = { step: steps, firstMoment: parameters, secondMoment: parameters };
-          return { ...rest, parameters: counted, optimizer: withMoments ? (optimizer ?? moments) : undefined };
-        },
-        // The third epoch is the best.
-        evaluate: async (batch) => {
-          const logits = new Float32Array(batch.size * network.outputs);
-          if (steps === 30) batch.labels.forEach((label, i) => (logits[i * network.outputs + label] = 1));
-          return { lossSum: batch.size, logits };
-        },
-      };
+  const provider = altered(scripted([1]), (model) => {
+    let steps = 0;
+    return {
+      load: async (state) => {
+        // A run that goes on has the steps in its parameters.
+        const held = state.parameters.get('fc3.bias')![0]!;
+        steps = held >= 1 ? held : 0;
+        await model.load(state);
+      },
+      trainStep: (...args) => {
+        steps += 1;
+        return model.trainStep(...args);
+      },
+      save: async (withMoments = true) => {
+        saves.push({ steps, withMoments });
+        // 5 % of 10 s, which all epochs together do not take.
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        const { parameters, optimizer, ...rest } = await model.save();
+        const counted = new Map(parameters).set('fc3.bias', new Float32Array(10).fill(steps));
+        const moments = { step: steps, firstMoment: parameters, secondMoment: parameters };
+        return { ...rest, parameters: counted, optimizer: withMoments ? (optimizer ?? moments) : undefined };
+      },
+      // The third epoch is the best.
+      evaluate: async (batch) => {
+        const logits = new Float32Array(batch.size * model.network.outputs);
+        if (steps === 30) batch.labels.forEach((label, i) => (logits[i * model.network.outputs + label] = 1));
+        return { lossSum: batch.size, logits };
+      },
     };
-    return { ...engine, compile };
-  };
+  });
   const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', {
     limit: 640,
     epochs: 6,
@@ -187,7 +191,7 @@ it('writes dear checkpoints rarely, and the best parameters with them', async ()
   const trained = (epoch: 'last' | 'best') =>
     readTrained(onlyRun(runs), networkOf(experiment), epoch).parameters.get('fc3.bias')![0];
 
-  const first = await train({ ...provider, open }, { experiment, stopAt: 35 });
+  const first = await train(provider, { experiment, stopAt: 35 });
   expect(first.outcome).toBe('stopped');
   expect(saves).toEqual([
     { steps: 10, withMoments: true },
@@ -197,7 +201,7 @@ it('writes dear checkpoints rarely, and the best parameters with them', async ()
   expect([trained('last'), trained('best')]).toEqual([35, 30]);
 
   saves.length = 0;
-  const second = await train({ ...provider, open }, { experiment, resume: onlyRun(runs) });
+  const second = await train(provider, { experiment, resume: onlyRun(runs) });
   expect(second.events.at(-1)).toMatchObject({ type: 'finished', bestEpoch: 3 });
   // After the first epoch of this process, and after the last.
   expect(saves).toEqual([
@@ -247,24 +251,17 @@ it('a folder of pictures that goes away during a validation leaves the epoch tra
   // Half of the pictures, in batches of 4.
   const stepsPerEpoch = 2;
   const away = `${folder}-away`;
-  const provider = scripted([1]);
-  const open: EngineProvider['open'] = async (options) => {
-    const engine = await provider.open(options);
-    const compile: Engine['compile'] = async (network, modelOptions) => {
-      const model = await engine.compile(network, modelOptions);
-      let steps = 0;
-      return {
-        ...model,
-        trainStep: async (...args) => {
-          const result = await model.trainStep(...args);
-          if (++steps === stepsPerEpoch) fs.renameSync(folder, away);
-          return result;
-        },
-      };
+  const provider = altered(scripted([1]), (model) => {
+    let steps = 0;
+    return {
+      trainStep: async (...args) => {
+        const result = await model.trainStep(...args);
+        if (++steps === stepsPerEpoch) fs.renameSync(folder, away);
+        return result;
+      },
     };
-    return { ...engine, compile };
-  };
-  const first = await train({ ...provider, open }, { experiment, dataFolder: folder });
+  });
+  const first = await train(provider, { experiment, dataFolder: folder });
   expect(first.outcome).toBe('failed');
   expect(first.events.filter((e) => e.type === 'epoch')).toEqual([]);
   fs.renameSync(away, folder);
