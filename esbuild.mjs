@@ -21,7 +21,7 @@ const bundles = {
   'extension.js': { ...node, entryPoints: ['src/extension.ts'] },
   'trainer.js': { ...node, entryPoints: ['src/trainer/main.ts'] },
   'pictures.js': { ...node, entryPoints: ['src/trainer/data/worker.ts'] },
-  'cli.js': { ...node, entryPoints: ['src/trainer/cli.ts'], banner: { js: '#!/usr/bin/env node' } },
+  'cli.js': { ...node, entryPoints: ['src/terminal/cli.ts'], banner: { js: '#!/usr/bin/env node' } },
   // In one piece, because Node would take tfjs-core's CommonJS file, which has no gradients.
   'tfjsWebgpu.js': {
     ...node,

@@ -6,6 +6,7 @@ const forbid = (files, group, message) => ({
   rules: { 'no-restricted-imports': ['error', { patterns: group.map((g) => ({ group: [g].flat(), message })) }] },
 });
 const node = ['node:*', 'fs', 'path', 'os', 'child_process', 'worker_threads'];
+const upper = ['**/terminal/**', '**/host/**', '**/webview/**'];
 const numerical = ['onnxruntime-*', '@tensorflow/*', 'webgpu'];
 
 export default tseslint.config(
@@ -18,25 +19,21 @@ export default tseslint.config(
     },
   },
   forbid(
-    [
-      'src/experiment.ts',
-      'src/estimates.ts',
-      'src/protocol.ts',
-      'src/history.ts',
-      'src/comparison.ts',
-      'src/messages.ts',
-      'src/random.ts',
-      'src/networks/**',
-    ],
-    [node, ['vscode'], numerical, ['**/runs', '**/trainerClient', '**/host/**', '**/trainer/**', '**/webview/**']],
-    'Pure modules import only one another and zod.',
+    ['src/core/**'],
+    [node, ['vscode'], numerical, ['**/disk/**', '**/trainerClient', ...upper, '**/trainer/**']],
+    'Core is pure: it imports only itself and zod.',
   ),
   forbid(
-    ['src/runs.ts', 'src/trainerClient.ts', 'src/experimentFiles.ts'],
-    [['vscode'], numerical, ['**/host/**', '**/trainer/**', '**/webview/**']],
-    'Only Node and the pure modules.',
+    ['src/disk/**', 'src/trainerClient.ts'],
+    [['vscode'], numerical, [...upper, '**/trainer/**']],
+    'Only Node and core.',
   ),
-  forbid(['src/trainer/**'], [['vscode', '**/host/**', '**/webview/**']], 'The trainer knows nothing of the editor.'),
+  forbid(
+    ['src/terminal/**'],
+    [['vscode', '**/host/**', '**/webview/**'], numerical],
+    'The terminal knows nothing of the editor.',
+  ),
+  forbid(['src/trainer/**'], [['vscode', ...upper]], 'The trainer knows nothing of the editor.'),
   {
     files: ['src/trainer/**'],
     ignores: ['src/trainer/engines/**'],
@@ -45,7 +42,7 @@ export default tseslint.config(
         'error',
         {
           patterns: [
-            { group: ['vscode', '**/host/**', '**/webview/**'], message: 'The trainer knows nothing of the editor.' },
+            { group: ['vscode', ...upper], message: 'The trainer knows nothing of the editor.' },
             { group: numerical, message: 'Only an engine names a numerical library.' },
           ],
         },
@@ -54,12 +51,12 @@ export default tseslint.config(
   },
   forbid(
     ['src/webview/**'],
-    [node, ['vscode'], numerical, ['**/runs', '**/trainerClient', '**/host/**', '**/trainer/**']],
-    'The panel imports only pure modules.',
+    [node, ['vscode'], numerical, ['**/disk/**', '**/trainerClient', '**/host/**', '**/trainer/**', '**/terminal/**']],
+    'A page imports only core.',
   ),
   forbid(
     ['src/host/**', 'src/extension.ts'],
-    [numerical, ['**/trainer/**', '**/webview/**']],
-    'The host reaches the trainer through trainerClient and the panel through protocol.',
+    [numerical, ['**/trainer/**', '**/webview/**', '**/terminal/**']],
+    'The host reaches the trainer through trainerClient and its pages through contracts/pages.',
   ),
 );

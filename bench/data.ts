@@ -11,7 +11,7 @@ import * as fs from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import { parseExperiment, resolveExperiment } from '../src/experiment';
+import { parseExperiment, resolveExperiment } from '../src/core/experiment';
 import { trainingBatches } from '../src/trainer/data/batches';
 import { openDataset } from '../src/trainer/data/open';
 import { allocatorTunables } from '../src/trainerClient';

@@ -10,7 +10,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { probeAll, providers } from '../src/trainer/engines/choose';
 import type { EngineName } from '../src/trainer/engines/engine';
-import { findInstallation } from '../src/trainer/engines/tfjs/installation';
+import { findInstallation } from '../src/trainer/tensorflow/installation';
 import { allocatorTunables } from '../src/trainerClient';
 import {
   child,

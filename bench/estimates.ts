@@ -9,11 +9,11 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import { Overrides, Preset, ResolvedExperiment, resolveExperiment } from '../src/experiment';
-import { findExperiment } from '../src/experimentFiles';
-import { median } from '../src/estimates';
-import { english } from '../src/messages';
-import type { Estimate, Machine, TrainerTask } from '../src/protocol';
+import { Overrides, Preset, ResolvedExperiment, resolveExperiment } from '../src/core/experiment';
+import { findExperiment } from '../src/disk/experimentFiles';
+import { median } from '../src/core/statistics';
+import { english } from '../src/core/messages/message';
+import type { Estimate, Machine, TrainerTask } from '../src/core/contracts/tasks';
 import { endError, startTask, TrainerListener } from '../src/trainerClient';
 
 interface Case {

@@ -4,9 +4,9 @@
  * settings of a trainer; prints what the process holds on the way, and the growth from a tenth of the way to the end.
  */
 import { parseArgs } from 'node:util';
-import { buildNetwork, networkNames, NetworkName } from '../src/networks/catalog';
-import { elements } from '../src/networks/network';
-import { fillUniform, streamKey, word } from '../src/random';
+import { buildNetwork, networkNames, NetworkName } from '../src/core/networks/catalog';
+import { elements } from '../src/core/networks/network';
+import { fillUniform, streamKey, word } from '../src/core/random';
 import { onnxProvider } from '../src/trainer/engines/onnx/engine';
 import { allocatorTunables } from '../src/trainerClient';
 import { child, loadInitial, optionsOf } from './parts/workload';

@@ -18,9 +18,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import { ResolvedExperiment, resolveExperiment } from '../src/experiment';
-import { findExperiment } from '../src/experimentFiles';
-import { listRuns, readHistory, RunSummary } from '../src/runs';
+import { ResolvedExperiment, resolveExperiment } from '../src/core/experiment';
+import { findExperiment } from '../src/disk/experimentFiles';
+import { listRuns, readHistory, RunSummary } from '../src/disk/runs';
 import { measured, MeasuredRun, ResultsFile, Wanted, wanted } from './parts/measured';
 import { writeReport } from './parts/report';
 

@@ -213,8 +213,8 @@ const script = bundled.outputFiles.find((file) => file.path.endsWith('.js')).tex
 const styles = bundled.outputFiles.find((file) => file.path.endsWith('.css')).text;
 
 /** The experiment files' own code, so that the made-up runs carry settings as a trainer would send them. */
-const { parseExperiment, resolveExperiment } = await importBundled('src/experiment.ts');
-const { protocolVersion } = await importBundled('src/protocol.ts');
+const { parseExperiment, resolveExperiment } = await importBundled('src/core/experiment.ts');
+const { protocolVersion } = await importBundled('src/core/contracts/events.ts');
 
 async function importBundled(file) {
   const { outputFiles } = await build({

@@ -20,7 +20,7 @@ import { Resumption } from './host/resumption';
 import { RunList } from './host/runList';
 import { nodeSetting, proxyEnvironment, workspaceFolders } from './host/settings';
 import { TensorflowSetup } from './host/tensorflowSetup';
-import { message } from './messages';
+import { message } from './core/messages/message';
 import type { TrainerOptions } from './trainerClient';
 
 let live: LiveRuns | undefined;

@@ -6,8 +6,8 @@
 import { ChildProcess, execFile, fork } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
-import { Message, message, UserError } from './messages';
-import type { NetworkName } from './networks/catalog';
+import { Message, message, UserError } from './core/messages/message';
+import type { NetworkName } from './core/networks/catalog';
 import {
   DatasetReport,
   EngineReport,
@@ -16,12 +16,11 @@ import {
   FromTrainer,
   Machine,
   NetworkSpeed,
-  protocolVersion,
-  RunEvent,
   ToTrainer,
   TrainerTask,
   TrainRequest,
-} from './protocol';
+} from './core/contracts/tasks';
+import { protocolVersion, RunEvent } from './core/contracts/events';
 
 export interface TrainerListener {
   /** The run has its folder; `folder` is its absolute path. */

@@ -4,10 +4,10 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { median } from '../../src/estimates';
-import { datasetTitles, ResolvedExperiment } from '../../src/experiment';
-import { english } from '../../src/messages';
-import { networks } from '../../src/networks/catalog';
+import { median } from '../../src/core/statistics';
+import { datasetTitles, ResolvedExperiment } from '../../src/core/experiment';
+import { english } from '../../src/core/messages/message';
+import { networks } from '../../src/core/networks/catalog';
 import { claims, figure, finalLevel, finder, isStuck, mean, shown } from './claims';
 import { draw, Line, Picture } from './curves';
 import type { MeasuredRun, ResultsFile, Wanted } from './measured';

@@ -4,9 +4,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { buildNetwork, NetworkName } from '../../src/networks/catalog';
-import { elements, initialBuffers, initialParameters, Network } from '../../src/networks/network';
-import { fillUniform, streamKey, word } from '../../src/random';
+import { buildNetwork, NetworkName } from '../../src/core/networks/catalog';
+import { elements, initialBuffers, initialParameters, Network } from '../../src/core/networks/network';
+import { fillUniform, streamKey, word } from '../../src/core/random';
 import { Batch, Engine, Model, ModelOptions } from '../../src/trainer/engines/engine';
 
 export interface Workload {

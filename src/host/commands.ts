@@ -5,11 +5,11 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { DatasetName, Experiment, resolveExperiment } from '../experiment';
-import { findExperiment } from '../experimentFiles';
-import { message, UserError } from '../messages';
-import { networks } from '../networks/catalog';
-import { lockHolder } from '../runs';
+import { DatasetName, Experiment, resolveExperiment } from '../core/experiment';
+import { findExperiment } from '../disk/experimentFiles';
+import { message, UserError } from '../core/messages/message';
+import { networks } from '../core/networks/catalog';
+import { lockHolder } from '../disk/runs';
 import type { ComparisonPanel } from './comparisonPanel';
 import type { DatasetNode, Datasets } from './datasets';
 import type { Estimator } from './estimator';

@@ -4,10 +4,11 @@
  */
 import * as vscode from 'vscode';
 import * as z from 'zod';
-import { ComparedRun, inCourseOrder, representatives } from '../comparison';
-import { message } from '../messages';
-import { protocolVersion, ToComparison } from '../protocol';
-import { comparedRun } from '../runs';
+import { ComparedRun, inCourseOrder, representatives } from '../core/comparison';
+import { message } from '../core/messages/message';
+import { protocolVersion } from '../core/contracts/events';
+import { ToComparison } from '../core/contracts/pages';
+import { comparedRun } from '../disk/runs';
 import { t, translations } from './localize';
 import type { Log } from './log';
 import { furnish } from './page';

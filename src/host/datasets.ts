@@ -4,9 +4,10 @@
  */
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { DatasetName, datasetNames } from '../experiment';
-import { Message, message, MessageId, UserError } from '../messages';
-import type { DatasetReport } from '../protocol';
+import { DatasetName, datasetNames } from '../core/experiment';
+import { Message, message, UserError } from '../core/messages/message';
+import { MessageId } from '../core/messages/texts';
+import type { DatasetReport } from '../core/contracts/tasks';
 import { endError, startTask, Trainer, TrainerEnd, TrainerOptions } from '../trainerClient';
 import { count, datasetTitle, errorSentence, sentence, t } from './localize';
 import type { Log } from './log';

@@ -3,10 +3,12 @@
  * change it. A trainer process looks at them when the view is first shown, and measures them when it is asked to.
  */
 import * as vscode from 'vscode';
-import { isMeasurable, speedWords } from '../estimates';
-import { Message, message, MessageId, threadsMessage, UserError } from '../messages';
-import { networks } from '../networks/catalog';
-import type { EngineName, EngineReport, EngineRequest, NetworkSpeed } from '../protocol';
+import { isMeasurable, speedWords } from '../core/estimates';
+import { Message, message, threadsMessage, UserError } from '../core/messages/message';
+import { MessageId } from '../core/messages/texts';
+import { networks } from '../core/networks/catalog';
+import type { EngineName } from '../core/contracts/events';
+import type { EngineReport, EngineRequest, NetworkSpeed } from '../core/contracts/tasks';
 import { endError, startTask, TrainerOptions } from '../trainerClient';
 import type { LiveRuns } from './liveRuns';
 import { count, errorSentence, sentence, t } from './localize';

@@ -3,9 +3,9 @@
  * while the user chooses a preset.
  */
 import * as vscode from 'vscode';
-import type { ResolvedExperiment } from '../experiment';
-import { english } from '../messages';
-import type { Estimate } from '../protocol';
+import type { ResolvedExperiment } from '../core/experiment';
+import { english } from '../core/messages/message';
+import type { Estimate } from '../core/contracts/tasks';
 import { startTask, TrainerOptions } from '../trainerClient';
 import type { LiveRuns } from './liveRuns';
 import type { Log } from './log';

@@ -4,9 +4,11 @@
  */
 import * as vscode from 'vscode';
 import * as z from 'zod';
-import type { ResolvedExperiment } from '../experiment';
-import { message, UserError } from '../messages';
-import { ExamplesAnswer, ExamplesRequest, protocolVersion, ToExamples } from '../protocol';
+import type { ResolvedExperiment } from '../core/experiment';
+import { message, UserError } from '../core/messages/message';
+import { ExamplesAnswer, ToExamples } from '../core/contracts/pages';
+import { ExamplesRequest } from '../core/contracts/tasks';
+import { protocolVersion } from '../core/contracts/events';
 import { startTask, TrainerOptions } from '../trainerClient';
 import { t, translate, translations } from './localize';
 import type { Log } from './log';

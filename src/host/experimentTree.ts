@@ -4,11 +4,12 @@
  */
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import type { Experiment } from '../experiment';
-import { ExperimentFile, loadExperiments } from '../experimentFiles';
-import type { RunState } from '../history';
-import { message, MessageId, UserError } from '../messages';
-import { networkNames, networks } from '../networks/catalog';
+import type { Experiment } from '../core/experiment';
+import { ExperimentFile, loadExperiments } from '../disk/experimentFiles';
+import type { RunState } from '../core/history';
+import { message, UserError } from '../core/messages/message';
+import { MessageId } from '../core/messages/texts';
+import { networkNames, networks } from '../core/networks/catalog';
 import { dateTime, errorSentence, figure, t, translate } from './localize';
 import type { Log } from './log';
 import { resumable, RunLine, RunList } from './runList';

@@ -2,7 +2,7 @@
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { message, UserError } from '../messages';
+import { message, UserError } from '../core/messages/message';
 import { exportInProcess } from '../trainerClient';
 import { t, translate } from './localize';
 import type { RunLine } from './runList';

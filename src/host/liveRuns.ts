@@ -4,10 +4,11 @@
  */
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import type { ResolvedExperiment } from '../experiment';
-import { english, message, UserError } from '../messages';
-import type { EngineRequest, RunEvent } from '../protocol';
-import { lockHolder } from '../runs';
+import type { ResolvedExperiment } from '../core/experiment';
+import { english, message, UserError } from '../core/messages/message';
+import type { EngineRequest } from '../core/contracts/tasks';
+import type { RunEvent } from '../core/contracts/events';
+import { lockHolder } from '../disk/runs';
 import type { TrainerEnd, TrainerOptions } from '../trainerClient';
 import type { Log } from './log';
 import { Run, RunChange } from './run';

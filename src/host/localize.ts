@@ -5,8 +5,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { DatasetName, datasetTitles } from '../experiment';
-import { bundleOf, fill, Message, plainArgs, texts, UserError } from '../messages';
+import { DatasetName, datasetTitles } from '../core/experiment';
+import { bundleOf, fill, Message, plainArgs, UserError } from '../core/messages/message';
+import { texts } from '../core/messages/texts';
 
 /** Translations by English text that VS Code did not load itself; see {@link loadTranslations}. */
 let ours: Readonly<Record<string, string>> | undefined;

@@ -3,7 +3,7 @@
  * it is a defect of ours, in the log. Every command runs through {@link Log.command}.
  */
 import * as vscode from 'vscode';
-import { english, message, UserError } from '../messages';
+import { english, message, UserError } from '../core/messages/message';
 import { errorSentence, sentence, t } from './localize';
 
 export class Log implements vscode.Disposable {

@@ -3,8 +3,8 @@
  * notification at its end, and the context key that shows the stop command.
  */
 import * as vscode from 'vscode';
-import { message } from '../messages';
-import { networks } from '../networks/catalog';
+import { message } from '../core/messages/message';
+import { networks } from '../core/networks/catalog';
 import { endError } from '../trainerClient';
 import type { LiveRuns, RunEnd } from './liveRuns';
 import { figure, t, translate } from './localize';

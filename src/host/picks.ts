@@ -12,11 +12,13 @@ import {
   presetNames,
   ResolvedExperiment,
   resolveExperiment,
-} from '../experiment';
-import { roughDuration } from '../estimates';
-import { message, MessageId } from '../messages';
-import { networkNames, networks } from '../networks/catalog';
-import { EngineName, engineNames, EngineRequest } from '../protocol';
+} from '../core/experiment';
+import { roughDuration } from '../core/estimates';
+import { message } from '../core/messages/message';
+import { MessageId } from '../core/messages/texts';
+import { networkNames, networks } from '../core/networks/catalog';
+import { EngineName, engineNames } from '../core/contracts/events';
+import { EngineRequest } from '../core/contracts/tasks';
 import type { Estimator } from './estimator';
 import { describeEpoch, describeRun } from './experimentTree';
 import { count, datasetTitle, dateTime, t, translate } from './localize';

@@ -4,8 +4,8 @@
  * in a notification, once.
  */
 import * as vscode from 'vscode';
-import { message } from '../messages';
-import { lockHolder } from '../runs';
+import { message } from '../core/messages/message';
+import { lockHolder } from '../disk/runs';
 import type { LiveRuns } from './liveRuns';
 import { t, translate } from './localize';
 import type { Log } from './log';

@@ -5,11 +5,12 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import type { ResolvedExperiment } from '../experiment';
-import { History, RunState, thin } from '../history';
-import { Message, message } from '../messages';
-import type { RunEvent, StepEvent, TrainRequest } from '../protocol';
-import { eventsFile, lockHolder, readEvents, readRecord, RunRecord, RunSummary, summaryOf } from '../runs';
+import type { ResolvedExperiment } from '../core/experiment';
+import { History, RunState, thin } from '../core/history';
+import { Message, message } from '../core/messages/message';
+import type { RunEvent, StepEvent } from '../core/contracts/events';
+import type { TrainRequest } from '../core/contracts/tasks';
+import { eventsFile, lockHolder, readEvents, readRecord, RunRecord, RunSummary, summaryOf } from '../disk/runs';
 import { startTrainer, Trainer, TrainerEnd, TrainerOptions } from '../trainerClient';
 
 export type RunChange =

@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { lockHolder, RunSummary, summarize } from '../runs';
+import { lockHolder, RunSummary, summarize } from '../disk/runs';
 import type { LiveRuns } from './liveRuns';
 import { eventsStamp, Run } from './run';
 import { affects, runsFolders } from './settings';

@@ -5,10 +5,11 @@
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import type { DatasetName, Overrides, Preset } from '../experiment';
-import { message, UserError } from '../messages';
-import { engineNames, EngineRequest } from '../protocol';
-import { runsFolderOf } from '../runs';
+import type { DatasetName, Overrides, Preset } from '../core/experiment';
+import { message, UserError } from '../core/messages/message';
+import { engineNames } from '../core/contracts/events';
+import { EngineRequest } from '../core/contracts/tasks';
+import { runsFolderOf } from '../disk/runs';
 import { t } from './localize';
 
 const section = 'convlab';

@@ -4,8 +4,8 @@
  */
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { Message, message } from '../messages';
-import type { SetupRequest } from '../protocol';
+import { Message, message } from '../core/messages/message';
+import type { SetupRequest } from '../core/contracts/tasks';
 import { endError, TrainerEnd, TrainerOptions } from '../trainerClient';
 import { t } from './localize';
 import type { Log } from './log';

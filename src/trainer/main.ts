@@ -5,17 +5,18 @@
  * did, and both exit.
  */
 import packageJson from '../../package.json';
-import { Message, message, UserError } from '../messages';
-import { parseResolved } from '../experiment';
-import { FromTrainer, Machine, protocolVersion, RunEvent, ToTrainer, TrainerTask } from '../protocol';
-import { exampleSheet } from './data/examples';
-import { reportDataset } from './data/report';
-import { setupFolder } from './engines/tfjs/installation';
-import { removeTensorflow, setUpTensorflow } from './engines/tfjs/setup';
-import { estimate } from './estimate';
-import { reportEngines } from './engineReport';
-import { measureEngine, Stopped } from './measure';
-import { run } from './run';
+import { Message, message, UserError } from '../core/messages/message';
+import { parseResolved } from '../core/experiment';
+import { FromTrainer, Machine, ToTrainer, TrainerTask } from '../core/contracts/tasks';
+import { protocolVersion, RunEvent } from '../core/contracts/events';
+import { exampleSheet } from './tasks/examples';
+import { reportDataset } from './tasks/data';
+import { setupFolder } from './tensorflow/installation';
+import { removeTensorflow, setUpTensorflow } from './tensorflow/setup';
+import { estimate } from './tasks/estimate';
+import { reportEngines } from './tasks/engines';
+import { measureEngine, Stopped } from './tasks/measure';
+import { run } from './training/run';
 
 /** Events are sent at most this often, so that a fast network does not drown its reader in messages. */
 const sendIntervalMs = 80;

@@ -3,9 +3,11 @@
  * over the others. The host (src/host/comparisonPanel.ts) loads it as dist/comparison.js and sends it all rows anew
  * whenever a run has changed.
  */
-import { accuracyOf, ComparedRun, EpochFigures } from '../comparison';
-import { MessageId, message } from '../messages';
-import { FromComparison, protocolVersion, ToComparison } from '../protocol';
+import { accuracyOf, ComparedRun, EpochFigures } from '../core/comparison';
+import { MessageId } from '../core/messages/texts';
+import { message } from '../core/messages/message';
+import { FromComparison, ToComparison } from '../core/contracts/pages';
+import { protocolVersion } from '../core/contracts/events';
 import { axisIntervals, decimalsOf, markerIndex, roundStep, sparseMarkers } from './curves';
 import { h, svg } from './dom';
 import { Language } from './language';

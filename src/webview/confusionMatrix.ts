@@ -2,9 +2,9 @@
  * The confusion matrix of the final test, as a table whose cells are tinted by the share of their row, with each class's
  * share recognised and the most frequent mistake in words.
  */
-import type { History } from '../history';
-import { message } from '../messages';
-import type { FinishedEvent } from '../protocol';
+import type { History } from '../core/history';
+import { message } from '../core/messages/message';
+import type { FinishedEvent } from '../core/contracts/events';
 import { h } from './dom';
 import type { Language } from './language';
 

@@ -2,7 +2,7 @@
  * The points behind the panel's charts, as arithmetic without a DOM: the step curve kept to a drawable number of points
  * while a run grows, the epoch curves, the range of the loss axis, and the per-layer curves of the diagnostics tab.
  */
-import { History, StepPoint, thin } from '../history';
+import { History, StepPoint, thin } from '../core/history';
 
 export interface Point {
   /** In epochs: 1.5 is the middle of the second epoch, 2 its end. */

@@ -3,8 +3,9 @@
  * Gradient norm, update ratio and dead share per layer and the logits' spread, each as a chart over the epochs with a
  * sentence on how to read it, and the newest epoch's figures as a table. Draws only while its tab is shown.
  */
-import type { History } from '../history';
-import { Message, MessageId, message } from '../messages';
+import type { History } from '../core/history';
+import { Message, message } from '../core/messages/message';
+import { MessageId } from '../core/messages/texts';
 import { deadestLayer, gradientSpan, layerCurves, LayerFigure, lossBesideGuessing, markerRadius } from './curves';
 import { h } from './dom';
 import type { Language } from './language';

@@ -2,9 +2,10 @@
  * The table of epochs: the figures of the training chart for those who read rather than look. Rows are appended while
  * the run goes on; only a resumption, which takes epochs back, builds them anew.
  */
-import type { History } from '../history';
-import { MessageId, message } from '../messages';
-import type { EpochEvent } from '../protocol';
+import type { History } from '../core/history';
+import { MessageId } from '../core/messages/texts';
+import { message } from '../core/messages/message';
+import type { EpochEvent } from '../core/contracts/events';
 import { h } from './dom';
 import type { Language } from './language';
 

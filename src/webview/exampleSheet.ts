@@ -2,8 +2,10 @@
  * A contact sheet: training pictures as they are and as augmentation makes them in each epoch, or, where nothing augments
  * them, as the network meets them. The panel has one in a tab (panel.ts), and one has a page of its own (examples.ts).
  */
-import { message, MessageId } from '../messages';
-import type { ExamplesAnswer, ExampleSheet } from '../protocol';
+import { message } from '../core/messages/message';
+import { MessageId } from '../core/messages/texts';
+import type { ExamplesAnswer } from '../core/contracts/pages';
+import type { ExampleSheet } from '../core/contracts/tasks';
 import { h } from './dom';
 import type { Language } from './language';
 

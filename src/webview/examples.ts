@@ -2,7 +2,8 @@
  * The page of examples, before any run: a contact sheet of the training pictures of an experiment. The host
  * (src/host/examples.ts) loads it as dist/examples.js and sends it what the trainer tells.
  */
-import { FromExamples, protocolVersion, ToExamples } from '../protocol';
+import { FromExamples, ToExamples } from '../core/contracts/pages';
+import { protocolVersion } from '../core/contracts/events';
 import { h } from './dom';
 import { ExampleSheetView } from './exampleSheet';
 import { Language } from './language';

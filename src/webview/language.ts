@@ -3,7 +3,8 @@
  * through Intl in the snapshot's language. Every other file of the panel renders through one of these.
  */
 import * as l10n from '@vscode/l10n';
-import { Message, message, plainArgs, texts } from '../messages';
+import { Message, message, plainArgs } from '../core/messages/message';
+import { texts } from '../core/messages/texts';
 
 export class Language {
   /** A BCP 47 tag that Intl accepts; 'en' where the snapshot's is none. */

@@ -1,6 +1,6 @@
 /** What a page says when it cannot go on: a sentence and what to do next, in place of everything else. Both pages use it. */
-import { message } from '../messages';
-import { protocolVersion } from '../protocol';
+import { message } from '../core/messages/message';
+import { protocolVersion } from '../core/contracts/events';
 import { h } from './dom';
 import { Language } from './language';
 

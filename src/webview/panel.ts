@@ -2,9 +2,10 @@
  * The panel's page: says 'ready' to the extension host, builds itself anew from each snapshot, takes in the changes that
  * follow, and draws at most once per animation frame. The host (src/host) loads it as dist/panel.js and dist/panel.css.
  */
-import { History } from '../history';
-import { message } from '../messages';
-import { FromPanel, PanelSnapshot, protocolVersion, ToPanel } from '../protocol';
+import { History } from '../core/history';
+import { message } from '../core/messages/message';
+import { FromPanel, PanelSnapshot, ToPanel } from '../core/contracts/pages';
+import { protocolVersion } from '../core/contracts/events';
 import { ConfusionMatrix } from './confusionMatrix';
 import { registerControls, Tabs, tabs } from './controls';
 import { Diagnostics } from './diagnostics';

@@ -2,9 +2,10 @@
  * The Run tab: what a run ran on and why, what it was made of, and every setting as it was used, those that the course
  * notes leave open marked as such.
  */
-import type { EnginePart, History } from '../history';
-import { Message, MessageId, message } from '../messages';
-import type { StartedEvent } from '../protocol';
+import type { EnginePart, History } from '../core/history';
+import { Message, message } from '../core/messages/message';
+import { MessageId } from '../core/messages/texts';
+import type { StartedEvent } from '../core/contracts/events';
 import { Child, h } from './dom';
 import type { Language } from './language';
 import { settingRows } from './settings';

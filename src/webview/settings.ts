@@ -2,7 +2,7 @@
  * A run's settings as rows of a table, for the panel's Run tab: the resolved experiment flattened to the dotted paths
  * that experiment files and `--set` use, each marked if the course notes leave it open.
  */
-import type { ResolvedExperiment } from '../experiment';
+import type { ResolvedExperiment } from '../core/experiment';
 
 export interface SettingRow {
   /** Such as 'optimizer.learningRate'. */

@@ -2,9 +2,11 @@
  * The upper part of the panel: title and question, the buttons, the state with progress and time left, warnings and
  * failures in sentences, and at the end the result.
  */
-import type { History, RunState } from '../history';
-import { Message, MessageId, message } from '../messages';
-import type { FinishedEvent, FromPanel } from '../protocol';
+import type { History, RunState } from '../core/history';
+import { Message, message } from '../core/messages/message';
+import { MessageId } from '../core/messages/texts';
+import type { FinishedEvent } from '../core/contracts/events';
+import type { FromPanel } from '../core/contracts/pages';
 import { Button, button, progressBar, ProgressBar } from './controls';
 import { Child, h, setText } from './dom';
 import type { Language } from './language';

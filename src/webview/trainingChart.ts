@@ -3,8 +3,9 @@
  * and validation accuracy over the epochs, here with the steps' loss behind them. Its legend shows and hides curves, its
  * caption is the line that the notes print for each epoch.
  */
-import type { History } from '../history';
-import { MessageId, message } from '../messages';
+import type { History } from '../core/history';
+import { MessageId } from '../core/messages/texts';
+import { message } from '../core/messages/message';
 import { axisIntervals, decimalsOf, epochCurves, lossAxisTop, markerRadius, StepCurve } from './curves';
 import { h, setText, svg } from './dom';
 import type { Language } from './language';

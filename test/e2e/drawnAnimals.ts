@@ -3,7 +3,7 @@
  * to publish.
  */
 import sharp from 'sharp';
-import { streamKey, uniform } from '../../src/random';
+import { streamKey, uniform } from '../../src/core/random';
 import { put } from '../unit/drawnPictures';
 
 type Animal = 'cat' | 'dog';

@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { readSplit } from '../../src/trainer/data/split';
-import { readRecord } from '../../src/trainer/engines/tfjs/installation';
+import { readRecord } from '../../src/trainer/tensorflow/installation';
 import { fill, put } from '../unit/drawnPictures';
 import { CodeServer, repository, startCodeServer } from './server';
 import { panelOf, patient, startBrowser, Workbench, WorkbenchOptions } from './workbench';

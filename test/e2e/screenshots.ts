@@ -8,7 +8,7 @@ import * as path from 'node:path';
 import type { Browser } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, inject, test } from 'vitest';
-import { listRuns } from '../../src/runs';
+import { listRuns } from '../../src/disk/runs';
 import { CodeServer, repository, startCodeServer } from './server';
 import { put } from '../unit/drawnPictures';
 import { fillWithAnimals } from './drawnAnimals';

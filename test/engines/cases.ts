@@ -2,7 +2,7 @@
  * The small networks that the conformance suite computes with: one per backward rule on the shapes where implementations
  * go wrong, and one of every layer.
  */
-import { Network, NetworkBuilder } from '../../src/networks/network';
+import { Network, NetworkBuilder } from '../../src/core/networks/network';
 import { LossName } from '../../src/trainer/engines/engine';
 
 /** A network from a function that adds its layers. */

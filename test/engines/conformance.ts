@@ -3,10 +3,10 @@
  * reference, and the promises of src/trainer/engines/engine.ts. Each engine's test file calls {@link describeEngine}.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { english } from '../../src/messages';
-import { NetworkName } from '../../src/networks/catalog';
-import { elements, freezeFeatures, initialBuffers, Network, Op, Tensors } from '../../src/networks/network';
-import { fillUniform, streamKey, word } from '../../src/random';
+import { english } from '../../src/core/messages/message';
+import { NetworkName } from '../../src/core/networks/catalog';
+import { elements, freezeFeatures, initialBuffers, Network, Op, Tensors } from '../../src/core/networks/network';
+import { fillUniform, streamKey, word } from '../../src/core/random';
 import {
   AdamOptions,
   Batch,

@@ -4,8 +4,8 @@
  * they were computed from. Used by the conformance suite and by the unit tests of src/networks.
  */
 import { readFileSync } from 'node:fs';
-import { buildNetwork, NetworkName } from '../../src/networks/catalog';
-import { elements, Network, Tensors } from '../../src/networks/network';
+import { buildNetwork, NetworkName } from '../../src/core/networks/catalog';
+import { elements, Network, Tensors } from '../../src/core/networks/network';
 import { Batch, LossName } from '../../src/trainer/engines/engine';
 
 export interface Golden {

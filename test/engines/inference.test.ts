@@ -1,9 +1,9 @@
 /** The exported ONNX model, run by ONNX Runtime as any program would, against the embedded engine's evaluation. */
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { buildNetwork } from '../../src/networks/catalog';
-import { elements, initialBuffers, initialParameters, Network, NetworkBuilder } from '../../src/networks/network';
-import { fillUniform, streamKey } from '../../src/random';
+import { buildNetwork } from '../../src/core/networks/catalog';
+import { elements, initialBuffers, initialParameters, Network, NetworkBuilder } from '../../src/core/networks/network';
+import { fillUniform, streamKey } from '../../src/core/random';
 import { LossName } from '../../src/trainer/engines/engine';
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 import { inferenceModel } from '../../src/trainer/engines/onnx/inference';

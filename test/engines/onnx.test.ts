@@ -1,8 +1,8 @@
 /** The embedded engine, on ONNX Runtime's CPU kernels. */
 import { expect, it } from 'vitest';
-import { buildNetwork } from '../../src/networks/catalog';
-import { initialBuffers, initialParameters } from '../../src/networks/network';
-import { fillUniform, streamKey } from '../../src/random';
+import { buildNetwork } from '../../src/core/networks/catalog';
+import { initialBuffers, initialParameters } from '../../src/core/networks/network';
+import { fillUniform, streamKey } from '../../src/core/random';
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 import { describeEngine } from './conformance';
 

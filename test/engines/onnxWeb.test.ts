@@ -1,7 +1,7 @@
 /** The embedded engine as WebAssembly, and when it is chosen: where ONNX Runtime's native code is missing or fails. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { buildNetwork } from '../../src/networks/catalog';
-import { initialBuffers, initialParameters } from '../../src/networks/network';
+import { buildNetwork } from '../../src/core/networks/catalog';
+import { initialBuffers, initialParameters } from '../../src/core/networks/network';
 import type { Batch, EngineOptions, ModelOptions } from '../../src/trainer/engines/engine';
 import { onnxProvider, onnxProviderOf } from '../../src/trainer/engines/onnx/engine';
 import { OnnxModel } from '../../src/trainer/engines/onnx/model';

@@ -3,8 +3,8 @@
  * sharing no code with any engine. The conformance suite holds engines to its logits, losses and running statistics, and
  * holds their gradients to its central finite differences. Made for networks of a few hundred parameters.
  */
-import { elements, Network, Node, Shape } from '../../src/networks/network';
-import { fillDropoutMask } from '../../src/random';
+import { elements, Network, Node, Shape } from '../../src/core/networks/network';
+import { fillDropoutMask } from '../../src/core/random';
 import { Batch, LossName, StepPosition } from '../../src/trainer/engines/engine';
 
 /** Named tensors in PyTorch's layout. */

@@ -3,7 +3,7 @@
  * along the vectors of the fingerprint. scripts/selfCheckFigures.ts stores the figures; selfCheck.test.ts holds the
  * stored ones to these.
  */
-import { elements } from '../../src/networks/network';
+import { elements } from '../../src/core/networks/network';
 import type { SelfCheckFigures, UpdateFigures } from '../../src/trainer/engines/selfCheck';
 import {
   fingerprint,

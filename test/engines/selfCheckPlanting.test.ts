@@ -4,8 +4,8 @@
  * graphs were wrong.
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { english, Message, UserError } from '../../src/messages';
-import { networks } from '../../src/networks/catalog';
+import { english, Message, UserError } from '../../src/core/messages/message';
+import { networks } from '../../src/core/networks/catalog';
 import type { Engine, Model, ModelOptions, ModelState, StepResult } from '../../src/trainer/engines/engine';
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 import { evaluationGraph, trainingGraph } from '../../src/trainer/engines/onnx/lowering';

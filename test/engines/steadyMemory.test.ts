@@ -1,8 +1,8 @@
 /** Many steps one after another: the embedded engine takes no more memory for the last than for the first few. */
 import { expect, it } from 'vitest';
-import { buildNetwork } from '../../src/networks/catalog';
-import { elements, initialBuffers, initialParameters } from '../../src/networks/network';
-import { fillUniform, streamKey } from '../../src/random';
+import { buildNetwork } from '../../src/core/networks/catalog';
+import { elements, initialBuffers, initialParameters } from '../../src/core/networks/network';
+import { fillUniform, streamKey } from '../../src/core/random';
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 
 const mebibyte = 2 ** 20;

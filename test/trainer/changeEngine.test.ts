@@ -4,15 +4,16 @@
  */
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { resolveExperiment } from '../../src/experiment';
-import { findExperiment } from '../../src/experimentFiles';
-import { english, message } from '../../src/messages';
-import type { EngineRequest, RunEvent } from '../../src/protocol';
-import { readHistory } from '../../src/runs';
+import { resolveExperiment } from '../../src/core/experiment';
+import { findExperiment } from '../../src/disk/experimentFiles';
+import { english, message } from '../../src/core/messages/message';
+import type { EngineRequest } from '../../src/core/contracts/tasks';
+import type { RunEvent } from '../../src/core/contracts/events';
+import { readHistory } from '../../src/disk/runs';
 import type { EngineProvider } from '../../src/trainer/engines/engine';
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 import { tfjsEngine } from '../../src/trainer/engines/tfjs/model';
-import { run } from '../../src/trainer/run';
+import { run } from '../../src/trainer/training/run';
 import { loadTfjsCpu } from '../engines/tfjsCpu';
 import { greatestDifference, onlyRun, otherEngineTolerance, temporaryFolder } from './convlab';
 

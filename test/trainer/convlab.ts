@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import type { RunEvent } from '../../src/protocol';
-import { readEvents, readHistory } from '../../src/runs';
+import type { RunEvent } from '../../src/core/contracts/events';
+import { readEvents, readHistory } from '../../src/disk/runs';
 
 export interface Result {
   readonly status: number | null;

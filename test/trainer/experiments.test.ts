@@ -5,10 +5,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { classCounts, outputsOf, presetNames, resolveExperiment } from '../../src/experiment';
-import { loadExperiments } from '../../src/experimentFiles';
-import { buildNetwork } from '../../src/networks/catalog';
-import { parameterCount } from '../../src/networks/network';
+import { classCounts, outputsOf, presetNames, resolveExperiment } from '../../src/core/experiment';
+import { loadExperiments } from '../../src/disk/experimentFiles';
+import { buildNetwork } from '../../src/core/networks/catalog';
+import { parameterCount } from '../../src/core/networks/network';
 import { fill } from '../unit/drawnPictures';
 import { convlab, temporaryFolder } from './convlab';
 

@@ -2,15 +2,16 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { networkOf, resolveExperiment } from '../../src/experiment';
-import { findExperiment } from '../../src/experimentFiles';
-import { elements, Network } from '../../src/networks/network';
-import { english } from '../../src/messages';
-import type { RunEvent, TrainRequest } from '../../src/protocol';
-import { summarize } from '../../src/runs';
-import { readTrained } from '../../src/trainer/checkpoint';
+import { networkOf, resolveExperiment } from '../../src/core/experiment';
+import { findExperiment } from '../../src/disk/experimentFiles';
+import { elements, Network } from '../../src/core/networks/network';
+import { english } from '../../src/core/messages/message';
+import type { RunEvent } from '../../src/core/contracts/events';
+import type { TrainRequest } from '../../src/core/contracts/tasks';
+import { summarize } from '../../src/disk/runs';
+import { readTrained } from '../../src/trainer/training/checkpoint';
 import type { Engine, EngineProvider, Model, ModelOptions, ModelState } from '../../src/trainer/engines/engine';
-import { run } from '../../src/trainer/run';
+import { run } from '../../src/trainer/training/run';
 import { fill, picturesExperiment } from '../unit/drawnPictures';
 import { onlyRun, temporaryFolder } from './convlab';
 

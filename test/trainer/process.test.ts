@@ -3,9 +3,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { resolveExperiment } from '../../src/experiment';
-import { findExperiment } from '../../src/experimentFiles';
-import type { StartedEvent } from '../../src/protocol';
+import { resolveExperiment } from '../../src/core/experiment';
+import { findExperiment } from '../../src/disk/experimentFiles';
+import type { StartedEvent } from '../../src/core/contracts/events';
 import { startTrainer } from '../../src/trainerClient';
 import { temporaryFolder } from './convlab';
 

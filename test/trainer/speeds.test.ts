@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { NetworkSpeed } from '../../src/protocol';
+import type { NetworkSpeed } from '../../src/core/contracts/tasks';
 import { convlab, small, temporaryFolder } from './convlab';
 
 let folder: string;

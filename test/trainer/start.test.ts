@@ -2,11 +2,11 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findExperiment } from '../../src/experimentFiles';
-import { networkOf, ResolvedExperiment, resolveExperiment } from '../../src/experiment';
-import type { RunEvent, StartedEvent } from '../../src/protocol';
-import { readHistory, readRecord } from '../../src/runs';
-import { readTrained } from '../../src/trainer/checkpoint';
+import { findExperiment } from '../../src/disk/experimentFiles';
+import { networkOf, ResolvedExperiment, resolveExperiment } from '../../src/core/experiment';
+import type { RunEvent, StartedEvent } from '../../src/core/contracts/events';
+import { readHistory, readRecord } from '../../src/disk/runs';
+import { readTrained } from '../../src/trainer/training/checkpoint';
 import { NamedTensor, StateDict, writeStateDict } from '../../src/trainer/weights/pth';
 import { findStart, initialState } from '../../src/trainer/weights/start';
 import { convlab, curve, small, temporaryFolder } from './convlab';

@@ -5,9 +5,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { RunEvent } from '../../src/protocol';
-import { readHistory, summarize } from '../../src/runs';
-import { readRecord } from '../../src/trainer/engines/tfjs/installation';
+import type { RunEvent } from '../../src/core/contracts/events';
+import { readHistory, summarize } from '../../src/disk/runs';
+import { readRecord } from '../../src/trainer/tensorflow/installation';
 import { convlab, curve, greatestDifference, onlyRun, otherEngineTolerance, small, temporaryFolder } from './convlab';
 
 const setup = process.env['CONVLAB_TENSORFLOW'];

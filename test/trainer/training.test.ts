@@ -2,10 +2,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readHistory, summarize } from '../../src/runs';
+import { readHistory, summarize } from '../../src/disk/runs';
 import { startTrainer } from '../../src/trainerClient';
-import { findExperiment } from '../../src/experimentFiles';
-import { resolveExperiment } from '../../src/experiment';
+import { findExperiment } from '../../src/disk/experimentFiles';
+import { resolveExperiment } from '../../src/core/experiment';
 import { convlab, curve, onlyRun, small, temporaryFolder } from './convlab';
 
 let runs: string;

@@ -1,6 +1,6 @@
 /** What augmentation draws, against torchvision's distributions. */
 import { expect, it } from 'vitest';
-import type { ResolvedExperiment } from '../../src/experiment';
+import type { ResolvedExperiment } from '../../src/core/experiment';
 import { Augmentation, drawAugmentation, smallestCrop } from '../../src/trainer/data/augment';
 
 const settings: NonNullable<ResolvedExperiment['augment']> = {

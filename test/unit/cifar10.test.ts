@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { proxyEnvironment } from '../../src/host/settings';
-import { english } from '../../src/messages';
+import { english } from '../../src/core/messages/message';
 import { cifar10, Cifar10Release, cifar10Folder, cifar10Source, fetchCifar10 } from '../../src/trainer/data/cifar10';
 import { pictureDataset } from '../../src/trainer/data/pictures';
 import { readTar } from '../../src/trainer/data/tar';

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { compared, ComparedRun, inCourseOrder, representatives } from '../../src/comparison';
-import { parseExperiment, ResolvedExperiment, resolveExperiment } from '../../src/experiment';
-import { History, RunState } from '../../src/history';
-import { english } from '../../src/messages';
-import type { NetworkName } from '../../src/networks/catalog';
-import type { EpochEvent } from '../../src/protocol';
-import { comparisonTable } from '../../src/trainer/comparisonTable';
+import { compared, ComparedRun, inCourseOrder, representatives } from '../../src/core/comparison';
+import { parseExperiment, ResolvedExperiment, resolveExperiment } from '../../src/core/experiment';
+import { History, RunState } from '../../src/core/history';
+import { english } from '../../src/core/messages/message';
+import type { NetworkName } from '../../src/core/networks/catalog';
+import type { EpochEvent } from '../../src/core/contracts/events';
+import { comparisonTable } from '../../src/terminal/comparisonTable';
 
 const file = 'experiments/lenet5-mnist.json';
 const lenet = resolveExperiment(parseExperiment(readFileSync(file, 'utf8'), file), 'quick');

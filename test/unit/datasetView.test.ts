@@ -3,13 +3,14 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { resolveExperiment } from '../../src/experiment';
-import { findExperiment } from '../../src/experimentFiles';
+import { resolveExperiment } from '../../src/core/experiment';
+import { findExperiment } from '../../src/disk/experimentFiles';
 import { Datasets, DetailNode } from '../../src/host/datasets';
 import { ExamplesPanel } from '../../src/host/examples';
 import { Log } from '../../src/host/log';
-import { message } from '../../src/messages';
-import type { DatasetRequest, ToExamples } from '../../src/protocol';
+import { message } from '../../src/core/messages/message';
+import type { DatasetRequest } from '../../src/core/contracts/tasks';
+import type { ToExamples } from '../../src/core/contracts/pages';
 import { fake, l10n, reset, TreeItem, Uri } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));

@@ -4,8 +4,8 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import sharp, { Sharp } from 'sharp';
 import { afterAll } from 'vitest';
-import { parseExperiment, ResolvedExperiment, resolveExperiment } from '../../src/experiment';
-import { streamKey, uniform, word } from '../../src/random';
+import { parseExperiment, ResolvedExperiment, resolveExperiment } from '../../src/core/experiment';
+import { streamKey, uniform, word } from '../../src/core/random';
 
 /** A picture with a gradient, a disc and a little noise, different for every seed. */
 export function drawn(seed: number, width = 48, height = 40): Sharp {

@@ -3,12 +3,13 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Speed } from '../../src/estimates';
-import { message } from '../../src/messages';
-import type { EngineName, Machine, StepShape } from '../../src/protocol';
+import type { Speed } from '../../src/core/estimates';
+import { message } from '../../src/core/messages/message';
+import type { EngineName } from '../../src/core/contracts/events';
+import type { Machine, StepShape } from '../../src/core/contracts/tasks';
 import type { Availability, EngineProvider } from '../../src/trainer/engines/engine';
-import { reportEngines } from '../../src/trainer/engineReport';
-import { Speeds } from '../../src/trainer/speeds';
+import { reportEngines } from '../../src/trainer/tasks/engines';
+import { Speeds } from '../../src/trainer/tasks/speeds';
 
 let cache: string;
 beforeEach(() => (cache = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-report-'))));

@@ -7,8 +7,8 @@ import { EngineTree } from '../../src/host/engineTree';
 import type { LiveRuns } from '../../src/host/liveRuns';
 import { Log } from '../../src/host/log';
 import { nodeSetting } from '../../src/host/settings';
-import { message } from '../../src/messages';
-import type { EngineReport, MeasureRequest, NetworkSpeed } from '../../src/protocol';
+import { message } from '../../src/core/messages/message';
+import type { EngineReport, MeasureRequest, NetworkSpeed } from '../../src/core/contracts/tasks';
 import { configure, fake, l10n, reset, TreeItem } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));

@@ -1,8 +1,8 @@
 /** The arithmetic of estimates: from known speeds to seconds, and from seconds to words. */
 import * as fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { resolveExperiment } from '../../src/experiment';
-import { findExperiment } from '../../src/experimentFiles';
+import { resolveExperiment } from '../../src/core/experiment';
+import { findExperiment } from '../../src/disk/experimentFiles';
 import {
   checkpointBytesWritten,
   evaluationBatchSize,
@@ -16,10 +16,12 @@ import {
   Speed,
   startFromSpeeds,
   wellKnown,
-} from '../../src/estimates';
-import { History } from '../../src/history';
-import { english, fill, plainArgs, texts } from '../../src/messages';
-import type { EpochEvent, Machine, StartedEvent, StepEvent, StepShape } from '../../src/protocol';
+} from '../../src/core/estimates';
+import { History } from '../../src/core/history';
+import { english, fill, plainArgs } from '../../src/core/messages/message';
+import { texts } from '../../src/core/messages/texts';
+import type { EpochEvent, StartedEvent, StepEvent } from '../../src/core/contracts/events';
+import type { Machine, StepShape } from '../../src/core/contracts/tasks';
 
 const file = findExperiment('experiments', 'lenet5-mnist');
 const course = resolveExperiment(file, 'course');

@@ -2,8 +2,8 @@
 import * as path from 'node:path';
 import sharp from 'sharp';
 import { beforeEach, expect, it } from 'vitest';
-import type { ResolvedExperiment } from '../../src/experiment';
-import { exampleSheet } from '../../src/trainer/data/examples';
+import type { ResolvedExperiment } from '../../src/core/experiment';
+import { exampleSheet } from '../../src/trainer/tasks/examples';
 import { openDataset } from '../../src/trainer/data/open';
 import { writeSplit } from '../../src/trainer/data/split';
 import { drawn, fill, picturesExperiment, put, temporaryFolder } from './drawnPictures';

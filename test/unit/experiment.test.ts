@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { experimentJsonSchema, nearest, parseExperiment, resolveExperiment } from '../../src/experiment';
-import { loadExperiments } from '../../src/experimentFiles';
-import { fill, Message, plainArgs, texts, UserError } from '../../src/messages';
+import { experimentJsonSchema, nearest, parseExperiment, resolveExperiment } from '../../src/core/experiment';
+import { loadExperiments } from '../../src/disk/experimentFiles';
+import { fill, Message, plainArgs, UserError } from '../../src/core/messages/message';
+import { texts } from '../../src/core/messages/texts';
 
 const bundle = JSON.parse(readFileSync('l10n/bundle.l10n.zh-tw.json', 'utf8')) as Record<string, string>;
 const translated = ({ id, args }: Message): string => fill(bundle[texts[id]]!, plainArgs(args, translated));

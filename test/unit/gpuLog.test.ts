@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { english } from '../../src/messages';
+import { english } from '../../src/core/messages/message';
 import { whyNoGpu } from '../../src/trainer/engines/tfjs/gpuLog';
 import { pciGpu } from '../../src/trainer/engines/tfjs/provider';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { History, thin } from '../../src/history';
-import type { EngineName, EngineUse, EpochEvent, StepEvent } from '../../src/protocol';
+import { History, thin } from '../../src/core/history';
+import type { EngineName, EngineUse, EpochEvent, StepEvent } from '../../src/core/contracts/events';
 
 const step = (epoch: number, step: number, loss = 1): StepEvent => ({
   type: 'step',

@@ -3,14 +3,14 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { parseExperiment, resolveExperiment } from '../../src/experiment';
-import { History } from '../../src/history';
+import { parseExperiment, resolveExperiment } from '../../src/core/experiment';
+import { History } from '../../src/core/history';
 import { LiveRuns, RunEnd } from '../../src/host/liveRuns';
 import { Log } from '../../src/host/log';
 import { Run, RunChange } from '../../src/host/run';
 import { RunList } from '../../src/host/runList';
-import type { RunEvent, StepEvent } from '../../src/protocol';
-import { lockHolder, runsFolderOf } from '../../src/runs';
+import type { RunEvent, StepEvent } from '../../src/core/contracts/events';
+import { lockHolder, runsFolderOf } from '../../src/disk/runs';
 import { fake, reset, Uri } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));

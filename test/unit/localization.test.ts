@@ -2,8 +2,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { loadExperiments } from '../../src/experimentFiles';
-import { texts } from '../../src/messages';
+import { loadExperiments } from '../../src/disk/experimentFiles';
+import { texts } from '../../src/core/messages/texts';
 
 const root = path.join(import.meta.dirname, '../..');
 const readJson = (file: string) => JSON.parse(fs.readFileSync(path.join(root, file), 'utf8')) as Record<string, string>;

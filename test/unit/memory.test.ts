@@ -1,6 +1,6 @@
 /** How a batch is divided by the memory there is, and what a graph's values take of it. */
 import { describe, expect, it } from 'vitest';
-import { buildNetwork } from '../../src/networks/catalog';
+import { buildNetwork } from '../../src/core/networks/catalog';
 import { machineMemory, passSize } from '../../src/trainer/engines/memory';
 import { peakBytes } from '../../src/trainer/engines/onnx/liveness';
 import type { NodeSpec } from '../../src/trainer/engines/onnx/proto';

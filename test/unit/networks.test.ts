@@ -1,6 +1,6 @@
 /** The networks against torchvision's and Keras's: names, shapes, order, costs, and how their parameters start. */
 import { describe, expect, it } from 'vitest';
-import { buildNetwork, NetworkName, networkNames } from '../../src/networks/catalog';
+import { buildNetwork, NetworkName, networkNames } from '../../src/core/networks/catalog';
 import {
   elements,
   glorotUniform,
@@ -9,7 +9,7 @@ import {
   layerCosts,
   NetworkBuilder,
   parameterCount,
-} from '../../src/networks/network';
+} from '../../src/core/networks/network';
 import { goldenNetwork, readGolden } from '../engines/golden';
 
 describe.each(networkNames)('%s and its original', (name) => {

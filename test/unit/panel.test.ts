@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { parseExperiment, resolveExperiment } from '../../src/experiment';
-import { History } from '../../src/history';
-import { message } from '../../src/messages';
-import type { EpochEvent, StartedEvent, StepEvent } from '../../src/protocol';
+import { parseExperiment, resolveExperiment } from '../../src/core/experiment';
+import { History } from '../../src/core/history';
+import { message } from '../../src/core/messages/message';
+import type { EpochEvent, StartedEvent, StepEvent } from '../../src/core/contracts/events';
 import { colorText, mix, parseColor, withAlpha } from '../../src/webview/color';
 import {
   axisIntervals,

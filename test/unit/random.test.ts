@@ -9,7 +9,7 @@ import {
   streamKey,
   uniform,
   word,
-} from '../../src/random';
+} from '../../src/core/random';
 
 const n = 100_000;
 const draw = (...path: [number, ...number[]]) => {

@@ -7,9 +7,9 @@ import { Claim, claims, finder, level, order, Verdict } from '../../bench/parts/
 import { draw } from '../../bench/parts/curves';
 import { asManyDigits, measured, MeasuredEpoch, MeasuredRun, wanted } from '../../bench/parts/measured';
 import { writeReport } from '../../bench/parts/report';
-import { resolveExperiment } from '../../src/experiment';
-import { findExperiment } from '../../src/experimentFiles';
-import { History } from '../../src/history';
+import { resolveExperiment } from '../../src/core/experiment';
+import { findExperiment } from '../../src/disk/experimentFiles';
+import { History } from '../../src/core/history';
 import { temporaryFolder } from './drawnPictures';
 
 const epoch = (figures: Partial<MeasuredEpoch> = {}): MeasuredEpoch => ({

@@ -2,9 +2,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { resolveExperiment } from '../../src/experiment';
-import { findExperiment } from '../../src/experimentFiles';
-import { listRuns, lockHolder, readEvents, RunFolder, runsFolderOf, summarize } from '../../src/runs';
+import { resolveExperiment } from '../../src/core/experiment';
+import { findExperiment } from '../../src/disk/experimentFiles';
+import { listRuns, lockHolder, readEvents, RunFolder, runsFolderOf, summarize } from '../../src/disk/runs';
 
 const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'quick');
 let workspace: string;

@@ -3,12 +3,12 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { multiplyAdds, paceFromSpeeds, Speed } from '../../src/estimates';
-import { english, message, UserError } from '../../src/messages';
-import { Network } from '../../src/networks/network';
-import type { Machine, NetworkSpeed, StepShape } from '../../src/protocol';
-import { measureEngine, Stopped, usualShapes } from '../../src/trainer/measure';
-import { cacheFolder, Speeds } from '../../src/trainer/speeds';
+import { multiplyAdds, paceFromSpeeds, Speed } from '../../src/core/estimates';
+import { english, message, UserError } from '../../src/core/messages/message';
+import { Network } from '../../src/core/networks/network';
+import type { Machine, NetworkSpeed, StepShape } from '../../src/core/contracts/tasks';
+import { measureEngine, Stopped, usualShapes } from '../../src/trainer/tasks/measure';
+import { cacheFolder, Speeds } from '../../src/trainer/tasks/speeds';
 import type { Batch, EngineProvider, Model } from '../../src/trainer/engines/engine';
 
 let folder: string;

@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Log } from '../../src/host/log';
 import { TensorflowSetup } from '../../src/host/tensorflowSetup';
-import type { SetupRequest } from '../../src/protocol';
+import type { SetupRequest } from '../../src/core/contracts/tasks';
 import { fake, reset, Uri } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));

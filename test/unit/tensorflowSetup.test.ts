@@ -6,10 +6,10 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { english, UserError } from '../../src/messages';
-import { missingFile, packageFolder, readRecord, setupFolder } from '../../src/trainer/engines/tfjs/installation';
+import { english, UserError } from '../../src/core/messages/message';
+import { missingFile, packageFolder, readRecord, setupFolder } from '../../src/trainer/tensorflow/installation';
 import { findProgram } from '../../src/trainer/engines/tfjs/programs';
-import { removeTensorflow, setUpTensorflow } from '../../src/trainer/engines/tfjs/setup';
+import { removeTensorflow, setUpTensorflow } from '../../src/trainer/tensorflow/setup';
 
 /** What the stand-ins read; each test changes some of it. */
 const usual = {

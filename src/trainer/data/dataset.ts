@@ -1,7 +1,7 @@
 /** What a dataset is to the training loop: three parts whose examples can be read by index, ready for the network. */
-import type { ResolvedExperiment } from '../../experiment';
-import type { Message } from '../../messages';
-import type { DataProvenance } from '../../protocol';
+import type { ResolvedExperiment } from '../../core/experiment';
+import type { Message } from '../../core/messages/message';
+import type { DataProvenance } from '../../core/contracts/events';
 import type { StepPosition } from '../engines/engine';
 import type { StoredSplit } from './split';
 

@@ -5,7 +5,7 @@
  * torchvision ignores it. folder.ts sniffs with it, prepare.ts decodes.
  */
 import type { Sharp, SharpOptions } from 'sharp';
-import { message, UserError } from '../../messages';
+import { message, UserError } from '../../core/messages/message';
 import type { Picture } from './raster';
 
 /** Why a file cannot be used. */

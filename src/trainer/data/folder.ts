@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { message, UserError } from '../../messages';
+import { message, UserError } from '../../core/messages/message';
 import { Flaw, flawOf, sniff, sniffedBytes } from './decode';
 import type { Part } from './dataset';
 import type { Candidate } from './split';

@@ -7,10 +7,10 @@ import * as fs from 'node:fs';
 import { createRequire } from 'node:module';
 import * as path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { datasetTitles, ResolvedExperiment } from '../../experiment';
-import { message, UserError } from '../../messages';
-import type { DataProvenance } from '../../protocol';
-import { permutation, Purpose, streamKey } from '../../random';
+import { datasetTitles, ResolvedExperiment } from '../../core/experiment';
+import { message, UserError } from '../../core/messages/message';
+import type { DataProvenance } from '../../core/contracts/events';
+import { permutation, Purpose, streamKey } from '../../core/random';
 import { Dataset, normalizations, Part } from './dataset';
 import { Raster, resizeAxis } from './raster';
 

@@ -1,8 +1,8 @@
 /** Opens the dataset that an experiment names. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { ResolvedExperiment } from '../../experiment';
-import type { DataPlaces } from '../../protocol';
+import type { ResolvedExperiment } from '../../core/experiment';
+import type { DataPlaces } from '../../core/contracts/tasks';
 import { cifar10Source } from './cifar10';
 import type { Dataset } from './dataset';
 import { mnistDataset, readMnist } from './mnist';

@@ -4,9 +4,9 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { datasetTitles, ResolvedExperiment } from '../../experiment';
-import { Message, message, UserError } from '../../messages';
-import type { DataProvenance } from '../../protocol';
+import { datasetTitles, ResolvedExperiment } from '../../core/experiment';
+import { Message, message, UserError } from '../../core/messages/message';
+import type { DataProvenance } from '../../core/contracts/events';
 import { cacheBound, createCache, PictureCache, SharedCache } from './cache';
 import type { Dataset, Part } from './dataset';
 import { Flaw, mostPixels } from './decode';

@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { ResolvedExperiment } from '../../experiment';
+import type { ResolvedExperiment } from '../../core/experiment';
 import { apply, drawAugmentation, smallestCrop } from './augment';
 import { PictureCache, SharedCache } from './cache';
 import { normalizations } from './dataset';

@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { RegistryResponse } from 'npm-registry-fetch';
-import { message, UserError } from '../../messages';
-import { diskError } from '../../runs';
+import { message, UserError } from '../../core/messages/message';
+import { diskError } from '../../disk/runs';
 import { lookMs, Watch } from '../watch';
 
 /** A published version of a package. */

@@ -4,9 +4,9 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { ResolvedExperiment } from '../../experiment';
-import { message, UserError } from '../../messages';
-import { permutation, Purpose, streamKey } from '../../random';
+import type { ResolvedExperiment } from '../../core/experiment';
+import { message, UserError } from '../../core/messages/message';
+import { permutation, Purpose, streamKey } from '../../core/random';
 import type { Part } from './dataset';
 
 export const parts: readonly Part[] = ['train', 'validation', 'test'];

@@ -1,6 +1,7 @@
 /** Picks the engine that trains, and says why this one and not the others. */
-import { Message, message, UserError } from '../../messages';
-import { EngineName, engineNames, EngineRequest } from '../../protocol';
+import { Message, message, UserError } from '../../core/messages/message';
+import { EngineName, engineNames } from '../../core/contracts/events';
+import { EngineRequest } from '../../core/contracts/tasks';
 import type { Availability, Engine, EngineOptions, EngineProvider } from './engine';
 import { onnxProvider } from './onnx/engine';
 import { openProved, ProvedEngine } from './selfCheck';

@@ -2,9 +2,9 @@
  * What an engine is: something that compiles an engine-neutral network into a training step and an evaluation.
  * `run.ts` drives it, `choose.ts` picks it, and one conformance suite (test/engines) holds every engine to it.
  */
-import { Network, Tensors } from '../../networks/network';
-import { Message } from '../../messages';
-import type { EngineName } from '../../protocol';
+import { Network, Tensors } from '../../core/networks/network';
+import { Message } from '../../core/messages/message';
+import type { EngineName } from '../../core/contracts/events';
 import type { MachineMemory } from './memory';
 
 export type { EngineName };

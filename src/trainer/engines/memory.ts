@@ -3,8 +3,8 @@
  * that the machine has. The engines' models call it when they are made, unless the experiment sets `microBatch`.
  */
 import { freemem, totalmem } from 'node:os';
-import { Message, message } from '../../messages';
-import type { Network } from '../../networks/network';
+import { Message, message } from '../../core/messages/message';
+import type { Network } from '../../core/networks/network';
 
 /** In bytes. */
 export interface MachineMemory {

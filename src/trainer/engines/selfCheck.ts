@@ -3,7 +3,7 @@
  * every operator, and is held to stored figures of a float64 reference (selfCheckFigures.json). choose.ts opens engines
  * through {@link openProved}, which leaves out an optimization that goes wrong here, or refuses the engine with a sentence.
  */
-import { Message, MessageArg, message, UserError } from '../../messages';
+import { Message, MessageArg, message, UserError } from '../../core/messages/message';
 import type { Engine, EngineOptions, EngineProvider, Model } from './engine';
 import { fingerprint, firstStep, learningRate, SelfCheckCase, selfCheckCases } from './selfCheckCases';
 import storedFigures from './selfCheckFigures.json';

@@ -3,8 +3,8 @@
  * have code of its own. selfCheck.ts computes with them; scripts/selfCheckFigures.ts stores what must come out, so
  * after a change here `npm run selfcheck-figures` is due (a test says so).
  */
-import { elements, Network, NetworkBuilder, Tensors } from '../../networks/network';
-import { fillUniform, streamKey, word } from '../../random';
+import { elements, Network, NetworkBuilder, Tensors } from '../../core/networks/network';
+import { fillUniform, streamKey, word } from '../../core/random';
 import type { Batch, LossName, ModelOptions } from './engine';
 
 export interface SelfCheckCase {

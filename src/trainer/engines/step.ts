@@ -2,9 +2,9 @@
  * What every engine does alike around its own arithmetic: checks what it is given, draws dropout masks, reads figures off
  * the logits, and tells a want of memory from other failures. Each engine's model calls it; so does the loop's evaluation.
  */
-import { message, UserError } from '../../messages';
-import { elements, Network, Tensors } from '../../networks/network';
-import { fillDropoutMask } from '../../random';
+import { message, UserError } from '../../core/messages/message';
+import { elements, Network, Tensors } from '../../core/networks/network';
+import { fillDropoutMask } from '../../core/random';
 import type { Batch, LossName, ModelOptions, ModelState, StepPosition } from './engine';
 
 /** Holds a state to its network. @throws Error that names the tensor that is missing, unknown or of another length */

@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { message, UserError } from '../../messages';
-import { diskError, lockHolder } from '../../runs';
+import { message, UserError } from '../../core/messages/message';
+import { diskError, lockHolder } from '../../disk/runs';
 import { Watch } from '../watch';
 
 export interface Wanted {

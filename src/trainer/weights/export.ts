@@ -4,11 +4,11 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { networkOf } from '../../experiment';
-import { message, UserError } from '../../messages';
-import { Network } from '../../networks/network';
-import { readHistory, readRecord } from '../../runs';
-import { readTrained, Trained } from '../checkpoint';
+import { networkOf } from '../../core/experiment';
+import { message, UserError } from '../../core/messages/message';
+import { Network } from '../../core/networks/network';
+import { readHistory, readRecord } from '../../disk/runs';
+import { readTrained, Trained } from '../training/checkpoint';
 import { normalizations } from '../data/dataset';
 import { inferenceModel } from '../engines/onnx/inference';
 import { NamedTensor, writeStateDict } from './pth';

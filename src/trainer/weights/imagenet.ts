@@ -4,9 +4,9 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { Message, message, UserError } from '../../messages';
-import { Checkpoint, NetworkName, networks } from '../../networks/catalog';
-import { cacheFolder } from '../speeds';
+import { Message, message, UserError } from '../../core/messages/message';
+import { Checkpoint, NetworkName, networks } from '../../core/networks/catalog';
+import { cacheFolder } from '../tasks/speeds';
 import { digestOf, download } from './download';
 
 /** Where torchvision's models have their weights (torchvision/models/*.py); CONVLAB_WEIGHTS names a mirror of it. */

@@ -7,8 +7,8 @@
  * (Formats: torch/serialization.py and torch/_utils.py of https://github.com/pytorch/pytorch.)
  */
 import * as fs from 'node:fs';
-import { message, UserError } from '../../messages';
-import { elements, Shape } from '../../networks/network';
+import { message, UserError } from '../../core/messages/message';
+import { elements, Shape } from '../../core/networks/network';
 import { Callable, PickleError, PickleValue, PickleWorld, UnknownGlobal, unpickle } from './pickle';
 import { readAt, readDirectory, readEntry, ZipEntry, ZipError, ZipWriter } from './zip';
 

@@ -3,9 +3,9 @@
  * `run.ts` finds the source before anything else, records it with the run, and reads it into the new network.
  */
 import * as path from 'node:path';
-import { networkOf, ResolvedExperiment } from '../../experiment';
-import { Message, message, UserError } from '../../messages';
-import { networks } from '../../networks/catalog';
+import { networkOf, ResolvedExperiment } from '../../core/experiment';
+import { Message, message, UserError } from '../../core/messages/message';
+import { networks } from '../../core/networks/catalog';
 import {
   elements,
   initialBuffers,
@@ -14,10 +14,10 @@ import {
   parameterCount,
   Shape,
   Tensors,
-} from '../../networks/network';
-import type { WeightsSource, WeightsStart } from '../../protocol';
-import { listRuns, readHistory, readRecord } from '../../runs';
-import { readTrained, trainedDigest } from '../checkpoint';
+} from '../../core/networks/network';
+import type { WeightsSource, WeightsStart } from '../../core/contracts/events';
+import { listRuns, readHistory, readRecord } from '../../disk/runs';
+import { readTrained, trainedDigest } from '../training/checkpoint';
 import { digestOf } from './download';
 import { imagenetFile, ImagenetSurroundings } from './imagenet';
 import { StateDict } from './pth';

@@ -5,7 +5,7 @@
  * With the batch innermost every step is a matrix product over [positions × batch] columns, copied in runs of the batch.
  * A convolution becomes three-dimensional, of kernel size 1 along the batch, which ONNX Runtime unfolds block by block.
  */
-import { elements, Op } from '../../../networks/network';
+import { elements, Op } from '../../../core/networks/network';
 import { Graph, Value } from './graph';
 import { suitsWinograd, winogradConvolution } from './winograd';
 

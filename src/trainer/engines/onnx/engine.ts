@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
-import { Message, message, UserError } from '../../../messages';
+import { Message, message, UserError } from '../../../core/messages/message';
 import { Availability, Engine, EngineOptions, EngineProvider, Optimization } from '../engine';
 import { machineMemory } from '../memory';
 import { OnnxModel } from './model';

@@ -2,7 +2,7 @@
  * Builds an ONNX graph value by value, with the shape of every value known. The lowering (training.ts and the files it
  * calls) writes graphs through it; session.ts gives the finished model to ONNX Runtime.
  */
-import { elements } from '../../../networks/network';
+import { elements } from '../../../core/networks/network';
 import type { Optimization } from '../engine';
 import { peakBytes } from './liveness';
 import { Attribute, ConstantSpec, ElementType, elementBytes, encodeModel, NodeSpec, TensorSpec } from './proto';

@@ -2,7 +2,7 @@
  * A trained network as an ONNX model of its own, for other programs: plain operators of ONNX, pictures as N×C×H×W, any
  * batch, the parameters inside. Nothing of the training graph is in it. weights/export.ts calls.
  */
-import { Network, Node, Op, Padding, Tensors } from '../../../networks/network';
+import { Network, Node, Op, Padding, Tensors } from '../../../core/networks/network';
 import type { LossName } from '../engine';
 import { Attribute, ConstantSpec, encodeModel, NodeSpec } from './proto';
 

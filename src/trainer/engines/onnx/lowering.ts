@@ -6,7 +6,7 @@
  * What a layer does to a channel is then done to one contiguous row, linear layers multiply by their weight as it lies in
  * memory, and flattening is free.
  */
-import { elements, Network, Node, Shape } from '../../../networks/network';
+import { elements, Network, Node, Shape } from '../../../core/networks/network';
 import type { LossName, Optimization } from '../engine';
 import { convolution, perChannel } from './convolution';
 import { Graph, Value } from './graph';

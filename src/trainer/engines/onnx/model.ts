@@ -3,8 +3,8 @@
  * and the sessions that compute passes over it, compiled when a batch size is first met. engine.ts makes them.
  */
 import type * as Ort from 'onnxruntime-node';
-import { Message, message, UserError } from '../../../messages';
-import { elements, Network, Op, parameterCount, Tensors } from '../../../networks/network';
+import { Message, message, UserError } from '../../../core/messages/message';
+import { elements, Network, Op, parameterCount, Tensors } from '../../../core/networks/network';
 import {
   Batch,
   EvaluationResult,

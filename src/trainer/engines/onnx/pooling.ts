@@ -1,5 +1,5 @@
 /** Pooling forward and backward as ONNX operators, over images [channels, height, width, batch]. lowering.ts calls. */
-import { Op } from '../../../networks/network';
+import { Op } from '../../../core/networks/network';
 import { weave } from './convolution';
 import { Graph, Value } from './graph';
 

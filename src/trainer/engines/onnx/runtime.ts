@@ -8,7 +8,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-import { Message, message, UserError } from '../../../messages';
+import { Message, message, UserError } from '../../../core/messages/message';
 import type { EngineOptions } from '../engine';
 import { Graph } from './graph';
 

@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Message, message } from '../../../messages';
+import { Message, message } from '../../../core/messages/message';
 
 /** An adapter as WebGPU's GPUAdapterInfo describes it. */
 export interface Adapter {

@@ -3,7 +3,7 @@
  * them. `tfjsEngine` wraps a loaded TensorFlow.js as an engine; provider.ts does so with native TensorFlow, the tests with
  * the backend in plain JavaScript.
  */
-import { elements, Network, parameterCount, Tensors } from '../../../networks/network';
+import { elements, Network, parameterCount, Tensors } from '../../../core/networks/network';
 import {
   Batch,
   Engine,
@@ -15,7 +15,7 @@ import {
   StepPosition,
   StepResult,
 } from '../engine';
-import { Message, message, UserError } from '../../../messages';
+import { Message, message, UserError } from '../../../core/messages/message';
 import { passWarnings } from '../memory';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import type { FusedKernels } from './kernels';

@@ -8,7 +8,7 @@
  */
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { FusedKernels } from './kernels';
-import { Network, Node, Op, Padding, Parameter } from '../../../networks/network';
+import { Network, Node, Op, Padding, Parameter } from '../../../core/networks/network';
 
 /** The TensorFlow.js API: tfjs-core, or a package that exports it. */
 export type Tf = typeof tfjs;

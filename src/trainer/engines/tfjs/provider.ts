@@ -9,7 +9,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus, freemem } from 'node:os';
 import { join } from 'node:path';
 import util from 'node:util';
-import { message, UserError } from '../../../messages';
+import { message, UserError } from '../../../core/messages/message';
 import { Availability, Engine, EngineOptions, EngineProvider } from '../engine';
 import { whyNoGpu } from './gpuLog';
 import {
@@ -21,7 +21,7 @@ import {
   restoreUtil,
   tryOut,
   versionOf,
-} from './installation';
+} from '../../tensorflow/installation';
 import { fusedKernels } from './kernels';
 import { tfjsEngine } from './model';
 import { NodeBackend, nodeBackend } from './nodeBackend';

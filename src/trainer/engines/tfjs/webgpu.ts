@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { Message, message, UserError } from '../../../messages';
+import { Message, message, UserError } from '../../../core/messages/message';
 import type { Availability, Engine, EngineProvider } from '../engine';
 import { Adapter, describeAdapter, isSoftware, Search, searchAdapter, usableMemory } from './adapter';
 import { tfjsEngine } from './model';

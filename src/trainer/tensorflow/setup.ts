@@ -5,8 +5,8 @@
  */
 import fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { Message, message, UserError } from '../../../messages';
-import { whyNoGpu } from './gpuLog';
+import { Message, message, UserError } from '../../core/messages/message';
+import { whyNoGpu } from '../engines/tfjs/gpuLog';
 import {
   packageFolder,
   packageName,
@@ -17,8 +17,8 @@ import {
   Trial,
   tryOut,
 } from './installation';
-import { findProgram, ProgramEnd, ProgramOptions, runProgram } from './programs';
-import { nvidiaGpu } from './provider';
+import { findProgram, ProgramEnd, ProgramOptions, runProgram } from '../engines/tfjs/programs';
+import { nvidiaGpu } from '../engines/tfjs/provider';
 import { pythonCandidates, PythonTensorflow, pythonTensorflow } from './python';
 
 export interface SetupOptions {

@@ -12,7 +12,7 @@ import type {
   StartedEvent,
   StepEvent,
   WarningEvent,
-} from './protocol';
+} from './contracts/events';
 
 /**
  * 'interrupted' is a run that ended without saying so (a crash, a power cut) or whose editor went away: it can go on.

@@ -2,10 +2,11 @@
  * What `convlab engines` and the editor's view of engines tell of each: whether it can train here and on what, why not and
  * what would change that, and how fast it was when it was last measured. Loads no library.
  */
-import { wellKnown } from '../estimates';
-import { Message, message } from '../messages';
-import type { EngineName, EngineReport, EnginesRequest } from '../protocol';
-import { probeAll, providers, rank } from './engines/choose';
+import { wellKnown } from '../../core/estimates';
+import { Message, message } from '../../core/messages/message';
+import type { EngineName } from '../../core/contracts/events';
+import type { EngineReport, EnginesRequest } from '../../core/contracts/tasks';
+import { probeAll, providers, rank } from '../engines/choose';
 import { networkSpeed, notesNetworks, usualShapes } from './measure';
 import { cacheFolder, lastMeasured } from './speeds';
 

@@ -4,12 +4,12 @@
  * seed, epoch and index, so a run that goes on from a checkpoint draws exactly the curve it would have had.
  */
 import * as path from 'node:path';
-import { datasetTitles, networkOf, ResolvedExperiment } from '../experiment';
-import { checkpointShare, evaluationBatchSize } from '../estimates';
-import { History } from '../history';
-import { Message, message, UserError } from '../messages';
-import { networks } from '../networks/catalog';
-import { elements, Network, parameterCount } from '../networks/network';
+import { datasetTitles, networkOf, ResolvedExperiment } from '../../core/experiment';
+import { checkpointShare, evaluationBatchSize } from '../../core/estimates';
+import { History } from '../../core/history';
+import { Message, message, UserError } from '../../core/messages/message';
+import { networks } from '../../core/networks/catalog';
+import { elements, Network, parameterCount } from '../../core/networks/network';
 import {
   EngineUse,
   FinishedEvent,
@@ -17,18 +17,18 @@ import {
   protocolVersion,
   RunEvent,
   StepEvent,
-  TrainRequest,
-} from '../protocol';
-import { readHistory, RunFolder } from '../runs';
+} from '../../core/contracts/events';
+import { TrainRequest } from '../../core/contracts/tasks';
+import { readHistory, RunFolder } from '../../disk/runs';
 import { checkDiskSpace, readNewest, writeBest, writeLast } from './checkpoint';
-import { evaluationBatches, trainingBatches } from './data/batches';
-import type { Dataset, Part } from './data/dataset';
-import { openDataset, OpenOptions } from './data/open';
-import { readSplit, writeSplit } from './data/split';
-import { ChosenEngine, EngineChoice, openEngine } from './engines/choose';
-import type { Batch, Engine, Model, ModelState, StepDiagnostics } from './engines/engine';
-import { predictedClass } from './engines/step';
-import { Finding, findStart, initialState } from './weights/start';
+import { evaluationBatches, trainingBatches } from '../data/batches';
+import type { Dataset, Part } from '../data/dataset';
+import { openDataset, OpenOptions } from '../data/open';
+import { readSplit, writeSplit } from '../data/split';
+import { ChosenEngine, EngineChoice, openEngine } from '../engines/choose';
+import type { Batch, Engine, Model, ModelState, StepDiagnostics } from '../engines/engine';
+import { predictedClass } from '../engines/step';
+import { Finding, findStart, initialState } from '../weights/start';
 
 /** What the loop needs from the process it runs in. */
 export interface Surroundings extends EngineChoice, Pick<OpenOptions, 'cacheBytes'> {

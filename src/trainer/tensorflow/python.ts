@@ -4,8 +4,8 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { message, UserError } from '../../../messages';
-import { findProgram, isProgram, runProgram } from './programs';
+import { message, UserError } from '../../core/messages/message';
+import { findProgram, isProgram, runProgram } from '../engines/tfjs/programs';
 
 export interface PythonTensorflow {
   readonly python: string;

@@ -2,13 +2,13 @@
  * What a comparison of runs shows of each: the row of the course's summary table, filled from the user's own run, and the
  * curves to lay over one another. The terminal's `compare` and the comparison panel are both drawn from it.
  */
-import { median } from './estimates';
+import { median } from './statistics';
 import { datasetTitles, networkOf, ResolvedExperiment } from './experiment';
 import type { History, RunState } from './history';
-import { Message, message } from './messages';
+import { Message, message } from './messages/message';
 import { NetworkName, networkNames, networks } from './networks/catalog';
 import { Network, parameterCount } from './networks/network';
-import type { EngineName } from './protocol';
+import type { EngineName } from './contracts/events';
 
 export interface EpochFigures {
   readonly epoch: number;

@@ -3,8 +3,8 @@
  * network. cli.ts prints it.
  */
 import stringWidth from 'string-width';
-import { accuracyOf, ComparedRun } from '../comparison';
-import { Message, message } from '../messages';
+import { accuracyOf, ComparedRun } from '../core/comparison';
+import { Message, message } from '../core/messages/message';
 
 const absent = '–';
 

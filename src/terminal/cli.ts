@@ -17,26 +17,26 @@ import {
   presetNames,
   ResolvedExperiment,
   resolveExperiment,
-} from '../experiment';
-import { ComparedRun, inCourseOrder, representatives } from '../comparison';
-import { isMeasurable, longRun, roughDuration, speedWords } from '../estimates';
-import { findExperiment, loadExperiments } from '../experimentFiles';
-import { bundleOf, Message, message, threadsMessage, UserError } from '../messages';
-import { networkNames, networks } from '../networks/catalog';
+} from '../core/experiment';
+import { ComparedRun, inCourseOrder, representatives } from '../core/comparison';
+import { isMeasurable, longRun, roughDuration, speedWords } from '../core/estimates';
+import { findExperiment, loadExperiments } from '../disk/experimentFiles';
+import { bundleOf, Message, message, threadsMessage, UserError } from '../core/messages/message';
+import { networkNames, networks } from '../core/networks/catalog';
 import {
   DatasetReport,
   EngineReport,
-  engineNames,
   EngineRequest,
   EstimateRequest,
   NetworkSpeed,
   TrainerTask,
-} from '../protocol';
-import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../runs';
+} from '../core/contracts/tasks';
+import { engineNames } from '../core/contracts/events';
+import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../disk/runs';
 import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
 import { comparisonTable } from './comparisonTable';
-import { reportEngines } from './engineReport';
-import { storageFolder } from './engines/tfjs/installation';
+import { reportEngines } from '../trainer/tasks/engines';
+import { storageFolder } from '../trainer/tensorflow/installation';
 import {
   complain,
   dataLine,
@@ -48,8 +48,8 @@ import {
   StatusLine,
   t,
   translate,
-} from './terminal';
-import { exportFormats, exportRun } from './weights/export';
+} from './speech';
+import { exportFormats, exportRun } from '../trainer/weights/export';
 
 /** The exit statuses of the contract. */
 const Exit = { ok: 0, failed: 1, usage: 2, stopped: 130 } as const;

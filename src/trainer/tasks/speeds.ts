@@ -8,10 +8,10 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as z from 'zod';
-import { sameShape, Speed } from '../estimates';
-import { networkNames } from '../networks/catalog';
-import type { Machine } from '../protocol';
-import { writeAtomically } from '../runs';
+import { sameShape, Speed } from '../../core/estimates';
+import { networkNames } from '../../core/networks/catalog';
+import type { Machine } from '../../core/contracts/tasks';
+import { writeAtomically } from '../../disk/runs';
 
 const positive = z.number().positive();
 const whole = z.int().positive();

@@ -5,11 +5,11 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { compared, ComparedRun } from './comparison';
-import { parseResolved, ResolvedExperiment } from './experiment';
-import { History, RunState } from './history';
-import { message, UserError } from './messages';
-import type { FinishedEvent, RunEvent, WeightsStart } from './protocol';
+import { compared, ComparedRun } from '../core/comparison';
+import { parseResolved, ResolvedExperiment } from '../core/experiment';
+import { History, RunState } from '../core/history';
+import { message, UserError } from '../core/messages/message';
+import type { FinishedEvent, RunEvent, WeightsStart } from '../core/contracts/events';
 
 /** run.json: what is fixed for the whole run. */
 export interface RunRecord {

@@ -7,10 +7,10 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { message, UserError } from '../messages';
-import { Network, parameterCount, Tensors } from '../networks/network';
-import { checkpointsFolder, diskError } from '../runs';
-import type { ModelState } from './engines/engine';
+import { message, UserError } from '../../core/messages/message';
+import { Network, parameterCount, Tensors } from '../../core/networks/network';
+import { checkpointsFolder, diskError } from '../../disk/runs';
+import type { ModelState } from '../engines/engine';
 
 const last = 'last.safetensors';
 const previous = 'previous.safetensors';

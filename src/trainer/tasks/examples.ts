@@ -3,13 +3,13 @@
  * network meets them. `main.ts` makes one for the editor, before a run or, with the run's own pictures, beside it.
  */
 import type { Sharp, SharpOptions } from 'sharp';
-import type { ExamplesRequest, ExampleSheet } from '../../protocol';
-import { Dataset, normalizations } from './dataset';
-import { loadDecoder } from './decode';
-import { openDataset } from './open';
-import type { DataSurroundings } from './pictures';
-import { PictureLost } from './loader';
-import { readSplit } from './split';
+import type { ExamplesRequest, ExampleSheet } from '../../core/contracts/tasks';
+import { Dataset, normalizations } from '../data/dataset';
+import { loadDecoder } from '../data/decode';
+import { openDataset } from '../data/open';
+import type { DataSurroundings } from '../data/pictures';
+import { PictureLost } from '../data/loader';
+import { readSplit } from '../data/split';
 
 /** Pictures on a sheet that shows what augmentation does to each of them, and the epochs that it shows. */
 const augmentedExamples = 6;

@@ -3,7 +3,7 @@
  * (NCHW), with torchvision's parameter names. Architectures build it through {@link NetworkBuilder}; engines lower
  * it; everything about shapes, parameter counts and costs is computed from it and never written down twice.
  */
-import { english, Message, message } from '../messages';
+import { english, Message, message } from '../messages/message';
 import { fillNormal, fillUniform, Purpose, streamKey } from '../random';
 
 /** Shape of one example, without the batch: [channels, height, width] or [features]. */

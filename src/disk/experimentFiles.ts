@@ -1,8 +1,8 @@
 /** The experiments folder: lists and finds experiment files for the terminal and the sidebar. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { Experiment, nearest, parseExperiment } from './experiment';
-import { message, UserError } from './messages';
+import { Experiment, nearest, parseExperiment } from '../core/experiment';
+import { message, UserError } from '../core/messages/message';
 
 /** A file of the experiments folder: an experiment, or the sentence that says why it is none. */
 export type ExperimentFile =

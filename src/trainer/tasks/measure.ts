@@ -4,16 +4,17 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { evaluationBatchSize, median, multiplyAdds, paceFromSpeeds, Speed, wellKnown } from '../estimates';
-import { Message, message, UserError } from '../messages';
-import { buildNetwork, NetworkName, networks } from '../networks/catalog';
-import { elements, initialBuffers, Network, Tensors } from '../networks/network';
-import type { Machine, MeasureRequest, NetworkSpeed, StepShape } from '../protocol';
-import { fillUniform, Purpose, streamKey } from '../random';
-import { checkpointsFolder } from '../runs';
-import { writeLast } from './checkpoint';
-import { EngineChoice, openEngine } from './engines/choose';
-import type { Engine } from './engines/engine';
+import { evaluationBatchSize, multiplyAdds, paceFromSpeeds, Speed, wellKnown } from '../../core/estimates';
+import { median } from '../../core/statistics';
+import { Message, message, UserError } from '../../core/messages/message';
+import { buildNetwork, NetworkName, networks } from '../../core/networks/catalog';
+import { elements, initialBuffers, Network, Tensors } from '../../core/networks/network';
+import type { Machine, MeasureRequest, NetworkSpeed, StepShape } from '../../core/contracts/tasks';
+import { fillUniform, Purpose, streamKey } from '../../core/random';
+import { checkpointsFolder } from '../../disk/runs';
+import { writeLast } from '../training/checkpoint';
+import { EngineChoice, openEngine } from '../engines/choose';
+import type { Engine } from '../engines/engine';
 import { Speeds } from './speeds';
 
 /** A measured step should take at most about this long, in seconds; a heavier network is measured at smaller batches. */

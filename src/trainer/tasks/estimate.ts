@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { ResolvedExperiment } from '../experiment';
+import type { ResolvedExperiment } from '../../core/experiment';
 import {
   checkpointBytesWritten,
   paceFromSpeeds,
@@ -14,13 +14,13 @@ import {
   shapeOf,
   startFromSpeeds,
   wellKnown,
-} from '../estimates';
-import { UserError } from '../messages';
-import type { DataPlaces, Estimate, EstimateRequest, Machine } from '../protocol';
-import { readHistory, readRecord } from '../runs';
-import type { Dataset } from './data/dataset';
-import { openDataset } from './data/open';
-import { openEngine } from './engines/choose';
+} from '../../core/estimates';
+import { UserError } from '../../core/messages/message';
+import type { DataPlaces, Estimate, EstimateRequest, Machine } from '../../core/contracts/tasks';
+import { readHistory, readRecord } from '../../disk/runs';
+import type { Dataset } from '../data/dataset';
+import { openDataset } from '../data/open';
+import { openEngine } from '../engines/choose';
 import { machineOf, measureShape, MeasureSurroundings, Stopped } from './measure';
 import { Speeds } from './speeds';
 

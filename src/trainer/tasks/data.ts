@@ -3,11 +3,11 @@
  * under what terms it may be used. It fetches and verifies where that is asked for. `main.ts` calls it for
  * `convlab data` and the editor's datasets view.
  */
-import type { DatasetReport, DatasetRequest } from '../../protocol';
-import { isFetched } from './cifar10';
-import { mnistClasses, mnistProvenance, readMnist } from './mnist';
-import { pictureSource } from './open';
-import { checkPictures, DataSurroundings, leftOutMessages, PictureSource } from './pictures';
+import type { DatasetReport, DatasetRequest } from '../../core/contracts/tasks';
+import { isFetched } from '../data/cifar10';
+import { mnistClasses, mnistProvenance, readMnist } from '../data/mnist';
+import { pictureSource } from '../data/open';
+import { checkPictures, DataSurroundings, leftOutMessages, PictureSource } from '../data/pictures';
 
 /** @throws UserError where the dataset cannot be had, and whatever `pause` throws */
 export async function reportDataset(

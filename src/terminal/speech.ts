@@ -4,9 +4,10 @@
  */
 import * as l10n from '@vscode/l10n';
 import * as path from 'node:path';
-import { Message, message, plainArgs, texts, UserError } from '../messages';
-import type { DataProvenance, RunEvent, StartedEvent, StepEvent } from '../protocol';
-import { readRecord } from '../runs';
+import { Message, message, plainArgs, UserError } from '../core/messages/message';
+import { texts } from '../core/messages/texts';
+import type { DataProvenance, RunEvent, StartedEvent, StepEvent } from '../core/contracts/events';
+import { readRecord } from '../disk/runs';
 
 /** The message in the language of the terminal. */
 export const t = ({ id, args }: Message): string => l10n.t(texts[id], plainArgs(args, t));

@@ -4,10 +4,11 @@
  */
 import { outputsOf, ResolvedExperiment } from './experiment';
 import type { History } from './history';
-import { Message, message } from './messages';
+import { Message, message } from './messages/message';
 import { buildNetwork } from './networks/catalog';
 import { elements, layerCosts } from './networks/network';
-import type { EngineReport, Machine, StepShape } from './protocol';
+import { median } from './statistics';
+import type { EngineReport, Machine, StepShape } from './contracts/tasks';
 
 /** How fast an engine computes on this machine, measured without a dataset. Times are seconds. */
 export interface Speed {
@@ -206,12 +207,6 @@ const stepsThatTell = 50;
 function comparable(a: ResolvedExperiment, b: ResolvedExperiment): boolean {
   const data = ({ dataset, input, augment }: ResolvedExperiment) => JSON.stringify([dataset.name, input, augment]);
   return a.id === b.id && sameShape(shapeOf(a), shapeOf(b)) && data(a) === data(b);
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** All that an estimate adds up. Seconds. */

@@ -7,8 +7,9 @@ import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
-import { Message, texts } from '../../../messages';
-import { runProgram } from './programs';
+import { Message } from '../../core/messages/message';
+import { texts } from '../../core/messages/texts';
+import { runProgram } from '../engines/tfjs/programs';
 
 export const packageName = '@tensorflow/tfjs-node-gpu';
 /** The version that ConvLab is written against and sets up. */

@@ -3,7 +3,8 @@
  * the sentences that say what is wrong with one. Everything that trains starts from a {@link ResolvedExperiment}.
  */
 import * as z from 'zod';
-import { Message, MessageId, message, texts, UserError } from './messages';
+import { Message, message, UserError } from './messages/message';
+import { MessageId, texts } from './messages/texts';
 import { buildNetwork, networkNames, networks } from './networks/catalog';
 import { Network, WindowTooLarge } from './networks/network';
 
