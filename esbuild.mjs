@@ -20,7 +20,7 @@ const page = { platform: 'browser', format: 'iife', target: 'chrome128' };
 const bundles = {
   'extension.js': { ...node, entryPoints: ['src/extension.ts'] },
   'trainer.js': { ...node, entryPoints: ['src/trainer/main.ts'] },
-  'pictures.js': { ...node, entryPoints: ['src/trainer/data/worker.ts'] },
+  'images.js': { ...node, entryPoints: ['src/trainer/data/worker.ts'] },
   'cli.js': { ...node, entryPoints: ['src/terminal/cli.ts'], banner: { js: '#!/usr/bin/env node' } },
   // In one piece, because Node would take tfjs-core's CommonJS file, which has no gradients.
   'tfjsWebgpu.js': {

@@ -1,9 +1,9 @@
 /**
  * `npm run bench -- data FOLDER [--size N] [--pairs N] [--epochs N] [--without-pytorch]`: images per second of the notes'
  * augmentation on a folder of cats and dogs, of ConvLab's pipeline and of torchvision's DataLoader with 0 and 2 workers
- * (in the Python that CONVLAB_PYTHON names, or python3). ConvLab is measured as it ships, with decoded pictures kept in
+ * (in the Python that CONVLAB_PYTHON names, or python3). ConvLab is measured as it ships, with decoded images kept in
  * memory, and with none kept, so that it decodes in every epoch as torchvision does. `data --index FOLDER [--count N]`:
- * seconds and memory of finding the pictures of a large folder, made of links to the given one's. Figures come from
+ * seconds and memory of finding the images of a large folder, made of links to the given one's. Figures come from
  * processes that take turns; medians, and ratios pair by pair.
  */
 import { spawnSync } from 'node:child_process';
@@ -27,7 +27,7 @@ interface Timing {
 
 const batchSize = 32;
 
-/** The notes' experiment on cats and dogs; nearly all pictures are trained on, so that an epoch is as large as theirs. */
+/** The notes' experiment on cats and dogs; nearly all images are trained on, so that an epoch is as large as theirs. */
 const experimentAt = (size: number) =>
   resolveExperiment(
     parseExperiment(
@@ -67,14 +67,14 @@ async function timeConvLab(dataFolder: string, size: number, epochs: number, kee
     for await (const { images } of trainingBatches(dataset, 3 * size * size, batchSize, 1, epoch + 1, 0)) {
       checksum += images[0]!;
     }
-    if (!Number.isFinite(checksum)) throw new Error('no pictures');
+    if (!Number.isFinite(checksum)) throw new Error('no images');
     seconds.push((performance.now() - begin) / 1000);
   }
   await dataset.close?.();
   return { seconds: seconds.slice(1), examples: dataset.counts.train };
 }
 
-/** The child process: finds, checks by name and first bytes, and divides the pictures. */
+/** The child process: finds, checks by name and first bytes, and divides the images. */
 async function timeIndex(dataFolder: string): Promise<{ seconds: number; examples: number; peakMemory: number }> {
   const begin = performance.now();
   const options = { dataFolder, unchecked: true, cacheBytes: 0, workers: 0, ...surroundings };
@@ -85,7 +85,7 @@ async function timeIndex(dataFolder: string): Promise<{ seconds: number; example
   return { seconds, examples: counts.train + counts.validation, peakMemory: peakMemory() };
 }
 
-/** A folder of `count` pictures, each a link to one of the given folder's. */
+/** A folder of `count` images, each a link to one of the given folder's. */
 function largeFolder(folder: string, count: number): string {
   const large = fs.mkdtempSync(path.join(tmpdir(), 'convlab-index-'));
   for (const name of ['cat', 'dog']) {
@@ -111,7 +111,7 @@ function compare(folder: string, size: number, pairs: number, epochs: number, py
       undefined,
     );
   const rows: { title: string; time: () => Timing; timings: Timing[] }[] = [
-    { title: 'ConvLab, pictures kept decoded', time: own(true), timings: [] },
+    { title: 'ConvLab, images kept decoded', time: own(true), timings: [] },
     { title: 'ConvLab, decoding every time', time: own(false), timings: [] },
     ...(python === undefined ? [] : [0, 2]).map((workers) => ({
       title: `torchvision, ${workers} workers`,
@@ -166,7 +166,7 @@ async function main(): Promise<void> {
     );
     const mebibytes = found.map(({ peakMemory }) => peakMemory / 2 ** 20);
     console.log(
-      `${found[0]!.examples} pictures: ${spread(found.map(({ seconds }) => seconds))} s, ${spread(mebibytes, 0)} MiB`,
+      `${found[0]!.examples} images: ${spread(found.map(({ seconds }) => seconds))} s, ${spread(mebibytes, 0)} MiB`,
     );
   } finally {
     fs.rmSync(large, { recursive: true });

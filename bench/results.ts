@@ -63,9 +63,9 @@ function train(wish: Wanted, before: RunSummary | undefined): void {
   const what = before
     ? ['--resume', before.folder]
     : [wish.id, '--preset', wish.preset, '--seed', String(wish.seed), ...settings];
-  const pictures = process.env['CONVLAB_CAT_DOG'];
+  const images = process.env['CONVLAB_CAT_DOG'];
   const photographs = resolved(wish).dataset.name === 'cat-dog';
-  const data = photographs && pictures !== undefined ? ['--data', path.resolve(pictures)] : [];
+  const data = photographs && images !== undefined ? ['--data', path.resolve(images)] : [];
   const threads = values.threads === undefined ? [] : ['--threads', values.threads];
   console.log(`── ${wish.name}${before ? ', going on' : ''}`);
   const { status } = spawnSync(

@@ -12,7 +12,7 @@ if (name === undefined || !/^[\w-]+$/.test(name) || !existsSync(`bench/${name}.t
 const outfile = `dist/bench/${name}.js`;
 await esbuild.build({
   // The worker of the data pipeline is looked for beside the program that uses it.
-  entryPoints: { [name]: `bench/${name}.ts`, pictures: 'src/trainer/data/worker.ts' },
+  entryPoints: { [name]: `bench/${name}.ts`, images: 'src/trainer/data/worker.ts' },
   outdir: 'dist/bench',
   bundle: true,
   platform: 'node',

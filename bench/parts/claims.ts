@@ -36,16 +36,16 @@ export const mean = (values: readonly number[]): number => values.reduce((a, b) 
 /** A mean over runs and its standard error. */
 export interface Level {
   readonly mean: number;
-  /** The larger of what the number of pictures allows and what the seeds show. */
+  /** The larger of what the number of images allows and what the seeds show. */
   readonly error: number;
 }
 
-/** Accuracy over runs that were each measured on `pictures` pictures. */
-export function level(accuracies: readonly number[], pictures: number): Level {
+/** Accuracy over runs that were each measured on `images` images. */
+export function level(accuracies: readonly number[], images: number): Level {
   const p = mean(accuracies);
-  // A share that was seen as 0 or 1 is not certain: half a picture more or less keeps the error from being 0.
-  const bounded = Math.min(1 - 0.5 / pictures, Math.max(0.5 / pictures, p));
-  const binomial = Math.sqrt((bounded * (1 - bounded)) / (pictures * accuracies.length));
+  // A share that was seen as 0 or 1 is not certain: half an image more or less keeps the error from being 0.
+  const bounded = Math.min(1 - 0.5 / images, Math.max(0.5 / images, p));
+  const binomial = Math.sqrt((bounded * (1 - bounded)) / (images * accuracies.length));
   return { mean: p, error: Math.max(binomial, seedError(accuracies)) };
 }
 
@@ -89,8 +89,8 @@ const each = (runs: readonly MeasuredRun[], of: (run: MeasuredRun) => number, wr
 /** Whether a run did nothing but guess: the loss never left ln 2 after the first epoch, and accuracy is that of chance. */
 export function isStuck(run: MeasuredRun): boolean {
   const later = run.epochs.slice(1);
-  const pictures = run.testedOnTestSet ? run.examples.test : run.examples.validation;
-  const luck = 2 * Math.sqrt(0.25 / pictures);
+  const images = run.testedOnTestSet ? run.examples.test : run.examples.validation;
+  const luck = 2 * Math.sqrt(0.25 / images);
   return later.every(({ trainLoss }) => Math.abs(trainLoss - chance) < 0.01) && Math.abs(run.accuracy - 0.5) <= luck;
 }
 
@@ -162,14 +162,14 @@ export function claims(find: Find): Claim[] {
           const same = digits[0]!.examples.train === lenet[0]!.examples.train;
           return {
             verdict: same && ratio >= 2 ? 'agrees' : same && ratio <= 1 ? 'disagrees' : 'cannot be shown at this size',
-            measured: `${times(ratio)} times as long for ${digits[0]!.examples.train} pictures, at ${digits[0]!.size} instead of ${lenet[0]!.size} pixels.`,
+            measured: `${times(ratio)} times as long for ${digits[0]!.examples.train} images, at ${digits[0]!.size} instead of ${lenet[0]!.size} pixels.`,
           };
         },
       ),
     },
     {
       claim: 'After the same epochs its loss on MNIST is slightly higher than LeNet-5’s.',
-      rule: 'Compares the training loss after the same number of epochs on the same number of pictures: agrees if it is more than 5 % higher, disagrees if more than 5 % lower.',
+      rule: 'Compares the training loss after the same number of epochs on the same number of images: agrees if it is more than 5 % higher, disagrees if more than 5 % lower.',
       ...decide(
         [
           ['lenet5-mnist', lenet],
@@ -255,7 +255,7 @@ export function claims(find: Find): Claim[] {
     },
     {
       claim: 'AlexNet’s validation accuracy tops out near 80 %.',
-      rule: 'Takes the mean of the runs’ best validation accuracies. Agrees from 75 % to 85 %, disagrees above 85 % by more than two standard errors; below 75 % fewer and smaller pictures are reason enough.',
+      rule: 'Takes the mean of the runs’ best validation accuracies. Agrees from 75 % to 85 %, disagrees above 85 % by more than two standard errors; below 75 % fewer and smaller images are reason enough.',
       ...decide([['alexnet-catdog', augmented]], () => {
         const best = bestLevel(augmented);
         const above = order(best, { mean: 0.85, error: 0 }) > 0;
@@ -271,7 +271,7 @@ export function claims(find: Find): Claim[] {
     },
     {
       claim: 'VGG-16’s validation accuracy stays above AlexNet’s 80 %.',
-      rule: 'Takes validation accuracy over the last third of the epochs. Agrees if it is at least 80 % and no more than two standard errors below AlexNet’s. Below that, smaller and fewer pictures are reason enough; disagrees only if VGG-16 saw pictures at least as large as AlexNet’s and is more than two standard errors below.',
+      rule: 'Takes validation accuracy over the last third of the epochs. Agrees if it is at least 80 % and no more than two standard errors below AlexNet’s. Below that, smaller and fewer images are reason enough; disagrees only if VGG-16 saw images at least as large as AlexNet’s and is more than two standard errors below.',
       ...decide(
         [
           ['vgg16-catdog', vgg],

@@ -1,5 +1,5 @@
 /**
- * Writes docs/results.md and its pictures from the figures of finished runs: the claims of the notes with their
+ * Writes docs/results.md and its charts from the figures of finished runs: the claims of the notes with their
  * verdicts, a table of the runs, the diagnostics, and the curves. What has not been run is said to be so.
  */
 import * as fs from 'node:fs';
@@ -9,7 +9,7 @@ import { datasetTitles, ResolvedExperiment } from '../../src/core/experiment';
 import { english } from '../../src/core/messages/message';
 import { networks } from '../../src/core/networks/catalog';
 import { claims, figure, finalLevel, finder, isStuck, mean, shown } from './claims';
-import { draw, Line, Picture } from './curves';
+import { draw, Line, Chart } from './charts';
 import type { MeasuredRun, ResultsFile, Wanted } from './measured';
 
 type Resolve = (wish: Wanted) => ResolvedExperiment;
@@ -23,14 +23,14 @@ export function writeReport(results: ResultsFile, wishes: readonly Wanted[], res
   const images = path.join(folder, 'images/results');
   fs.rmSync(images, { recursive: true, force: true });
   fs.mkdirSync(images, { recursive: true });
-  const pictures = [...picturesOf(results.runs)];
-  for (const [name, picture] of pictures) fs.writeFileSync(path.join(images, `${name}.svg`), draw(picture));
+  const charts = [...chartsOf(results.runs)];
+  for (const [name, chart] of charts) fs.writeFileSync(path.join(images, `${name}.svg`), draw(chart));
   const sections = [
     introduction(results, wishes),
     claimsSection(results.runs),
     runsSection(results, wishes, resolve),
     diagnosticsSection(results.runs),
-    curvesSection(pictures),
+    curvesSection(charts),
     lenetSection(results.runs),
   ];
   fs.writeFileSync(path.join(folder, 'results.md'), `${sections.filter(Boolean).join('\n\n')}\n`);
@@ -49,7 +49,7 @@ function introduction({ runs, machine, shared }: ResultsFile, wishes: readonly W
       shared
         ? 'Other programs shared the processor with these runs, so no seconds are given: they would be no measure of speed ([benchmarks](benchmarks.md) has those).'
         : '',
-      'The `quick` presets use few and small pictures: where a claim is about more, the verdict is that it cannot be shown at this size.',
+      'The `quick` presets use few and small images: where a claim is about more, the verdict is that it cannot be shown at this size.',
     ]
       .filter(Boolean)
       .join(' '),
@@ -117,7 +117,7 @@ function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], r
   return [
     '## Runs',
     [
-      'Final accuracy is the mean over the seeds after the last epoch, ± its standard error (the larger of what the number of pictures allows and what the seeds show).',
+      'Final accuracy is the mean over the seeds after the last epoch, ± its standard error (the larger of what the number of images allows and what the seeds show).',
       shared
         ? ''
         : 'Seconds are medians over the seeds, with nothing else at work on the machine; “in all” is from the first step to the end of the test, with validation and checkpoints.',
@@ -168,15 +168,15 @@ function diagnosticsSection(runs: readonly MeasuredRun[]): string {
   ].join('\n\n');
 }
 
-/** Pictures that have at least one run to show, by file name. */
-function* picturesOf(runs: readonly MeasuredRun[]): Generator<[string, Picture]> {
+/** Charts that have at least one run to show, by file name. */
+function* chartsOf(runs: readonly MeasuredRun[]): Generator<[string, Chart]> {
   const find = finder(runs);
   type Curve = (run: MeasuredRun) => readonly number[];
   const accuracy: Curve = (run) => run.epochs.map((epoch) => epoch.validationAccuracy);
   const loss: Curve = (run) => run.epochs.map((epoch) => epoch.trainLoss);
   const lines = (ids: readonly string[], curve: Curve): Line[] =>
     ids.flatMap((id, group) => find(id, 'quick').map((run) => ({ label: run.title, group, values: curve(run) })));
-  const picture = (title: string, axis: string, ids: readonly string[], curve: Curve): Picture => ({
+  const chart = (title: string, axis: string, ids: readonly string[], curve: Curve): Chart => ({
     title,
     axis,
     ...(axis === 'validation accuracy' ? { low: 0.4, high: 1 } : { low: 0 }),
@@ -190,8 +190,8 @@ function* picturesOf(runs: readonly MeasuredRun[]): Generator<[string, Picture]>
   ];
   for (const [name, title, ids] of sets) {
     if (lines(ids, loss).length === 0) continue;
-    yield [`${name}-loss`, picture(`${title}: training loss`, 'training loss', ids, loss)];
-    yield [`${name}-accuracy`, picture(`${title}: validation accuracy`, 'validation accuracy', ids, accuracy)];
+    yield [`${name}-loss`, chart(`${title}: training loss`, 'training loss', ids, loss)];
+    yield [`${name}-accuracy`, chart(`${title}: validation accuracy`, 'validation accuracy', ids, accuracy)];
   }
   const overfitting = find('alexnet-catdog', 'quick');
   if (overfitting.length > 0) {
@@ -200,7 +200,7 @@ function* picturesOf(runs: readonly MeasuredRun[]): Generator<[string, Picture]>
     yield [
       'alexnet-overfitting',
       {
-        title: 'AlexNet, augmented: loss on training and validation pictures',
+        title: 'AlexNet, augmented: loss on training and validation images',
         axis: 'loss',
         low: 0,
         lines: [
@@ -212,12 +212,12 @@ function* picturesOf(runs: readonly MeasuredRun[]): Generator<[string, Picture]>
   }
 }
 
-function curvesSection(pictures: readonly (readonly [string, Picture])[]): string {
-  if (pictures.length === 0) return '';
+function curvesSection(charts: readonly (readonly [string, Chart])[]): string {
+  if (charts.length === 0) return '';
   return [
     '## Curves',
     'Quick presets; a line for each seed.',
-    ...pictures.map(([name, { title }]) => `![${title}](images/results/${name}.svg)`),
+    ...charts.map(([name, { title }]) => `![${title}](images/results/${name}.svg)`),
   ].join('\n\n');
 }
 
@@ -234,7 +234,7 @@ function lenetSection(runs: readonly MeasuredRun[]): string {
     '## LeNet-5 on MNIST, `course` preset',
     '55 000 / 5 000 / 10 000 examples, 10 epochs, batch 64, Adam 1e-3.',
     table(['seed', 'test accuracy', 'training accuracy', 'best validation accuracy (epoch)'], rows),
-    'On two cores of an AMD EPYC (Zen 3), machine otherwise idle, the whole command `convlab train lenet5-mnist` took 30 s for each of the three seeds and 346 MB at its peak (onnxruntime-node 1.30, Node 20.20; measured by hand). PyTorch on all 60 000 training pictures: 0.988–0.990.',
+    'On two cores of an AMD EPYC (Zen 3), machine otherwise idle, the whole command `convlab train lenet5-mnist` took 30 s for each of the three seeds and 346 MB at its peak (onnxruntime-node 1.30, Node 20.20; measured by hand). PyTorch on all 60 000 training images: 0.988–0.990.',
   ].join('\n\n');
 }
 

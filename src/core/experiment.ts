@@ -67,8 +67,8 @@ const resolvedNetworkSchema = networkSchema.extend({
 });
 
 const inputSchema = z.strictObject({
-  size: positiveInt.max(1024).describe('Height and width of the pictures as the network sees them, in pixels.'),
-  channels: z.literal([1, 3]).describe('1 grey, 3 colour (grey pictures are copied to all three).'),
+  size: positiveInt.max(1024).describe('Height and width of the images as the network sees them, in pixels.'),
+  channels: z.literal([1, 3]).describe('1 grey, 3 colour (grey images are copied to all three).'),
   fit: z
     .enum(['resize', 'pad'])
     .default('resize')
@@ -83,28 +83,28 @@ const inputSchema = z.strictObject({
     .describe('none: 0 to 1; half: mean 0.5 and std 0.5, so -1 to 1; imagenet: ImageNet’s mean and std per channel.'),
 });
 
-/** Applied to training pictures only, in this order, a jitter's four parts in a random one. */
+/** Applied to training images only, in this order, a jitter's four parts in a random one. */
 const augmentSchema = z
   .strictObject({
     randomResizedCrop: z
       .strictObject({
-        scale: range.describe('Share of the picture’s area.'),
+        scale: range.describe('Share of the image’s area.'),
         ratio: range.describe('Width over height.'),
       })
       .optional()
-      .describe('A random part of the picture, resized to input.size (torchvision’s RandomResizedCrop).'),
+      .describe('A random part of the image, resized to input.size (torchvision’s RandomResizedCrop).'),
     randomCrop: z
       .strictObject({ enlarge: z.number().min(1).max(4) })
       .optional()
       .describe(
-        'The picture resized to input.size, from there to `enlarge` times that, and cropped to input.size at a random place (Keras’s Resizing and RandomCrop; 256 to 224 is 1.142857).',
+        'The image resized to input.size, from there to `enlarge` times that, and cropped to input.size at a random place (Keras’s Resizing and RandomCrop; 256 to 224 is 1.142857).',
       ),
     horizontalFlip: probability.optional(),
     rotation: z.number().min(0).max(180).optional().describe('Largest angle, in degrees (0.05 of a turn is 18).'),
     rotationFill: z
       .enum(['constant', 'reflect'])
       .default('constant')
-      .describe('What appears in the corners: constant is black (torchvision), reflect mirrors the picture (Keras).'),
+      .describe('What appears in the corners: constant is black (torchvision), reflect mirrors the image (Keras).'),
     colorJitter: z
       .strictObject({
         brightness: jitter.default(0),

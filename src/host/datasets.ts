@@ -1,5 +1,5 @@
 /**
- * The sidebar's view of datasets: where each lies, how many pictures it has, which files cannot be used, where it comes
+ * The sidebar's view of datasets: where each lies, how many images it has, which files cannot be used, where it comes
  * from and under what terms. A trainer process looks; fetching and choosing a folder start here too.
  */
 import * as path from 'node:path';
@@ -44,7 +44,7 @@ const unfetched = ({ folder }: DatasetReport): boolean => folder === undefined;
 /** Whether CIFAR-10's cats and dogs stand in for a folder of the user's. */
 const isStandIn = ({ provenance }: DatasetReport): boolean => provenance.note?.id === 'cifar10StandsIn';
 
-const picturesOf = ({ classes }: DatasetReport): number => classes.reduce((sum, c) => sum + c.count, 0);
+const imagesOf = ({ classes }: DatasetReport): number => classes.reduce((sum, c) => sum + c.count, 0);
 
 export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNode>, vscode.Disposable {
   private readonly changes = new vscode.EventEmitter<void>();
@@ -98,9 +98,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
     // The other one of CIFAR-10's may have become available with it.
     this.look(...datasetNames.filter((other) => other !== name));
     const { leftOut } = report;
-    const text = t(
-      message('datasetChecked', { dataset, count: count(picturesOf(report)), left: count(leftOut.count) }),
-    );
+    const text = t(message('datasetChecked', { dataset, count: count(imagesOf(report)), left: count(leftOut.count) }));
     if (leftOut.count === 0) void vscode.window.showInformationMessage(text);
     else void vscode.window.showWarningMessage([text, ...leftOut.reasons.map(t)].join(' '));
   }
@@ -112,7 +110,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
       canSelectFiles: false,
       defaultUri: vscode.workspace.workspaceFolders?.[0]?.uri,
       openLabel: t(message('chooseFolderLabel')),
-      title: t(message('picturesFolderAdvice')),
+      title: t(message('imagesFolderAdvice')),
     });
     // The view follows the setting.
     if (chosen?.[0]) await setCatDogFolder(chosen[0].fsPath);
@@ -170,7 +168,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
 /** A sidebar shows no more of a sentence than its beginning: what comes first there is why files cannot be used. */
 const shortReasons: Partial<Record<MessageId, MessageId>> = {
   leftOutEmpty: 'leftOutEmptyShort',
-  leftOutNotPicture: 'leftOutNotPictureShort',
+  leftOutNotImage: 'leftOutNotImageShort',
   leftOutUnsupported: 'leftOutUnsupportedShort',
   leftOutCutShort: 'leftOutCutShortShort',
   leftOutDamaged: 'leftOutDamagedShort',
@@ -242,12 +240,12 @@ export function datasetItem({ name, known }: DatasetNode): vscode.TreeItem {
   } else {
     const { report } = known;
     const { leftOut } = report;
-    const pictures = t(message('datasetPictures', { count: count(picturesOf(report)) }));
+    const images = t(message('datasetImages', { count: count(imagesOf(report)) }));
     const left = leftOut.count > 0 ? t(message('datasetLeftOut', { count: count(leftOut.count) })) : '';
     if (unfetched(report)) item.contextValue += '.unfetched';
     item.description = unfetched(report)
       ? t(message('datasetUnfetched'))
-      : [isStandIn(report) ? 'CIFAR-10' : '', pictures, left].filter(Boolean).join(' · ');
+      : [isStandIn(report) ? 'CIFAR-10' : '', images, left].filter(Boolean).join(' · ');
     item.iconPath = leftOut.count > 0 ? warning('warning') : new vscode.ThemeIcon('database');
     item.tooltip = [datasetTitle(name), report.folder ?? report.provenance.source, ...leftOut.reasons.map(t)].join(
       '\n\n',

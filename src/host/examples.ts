@@ -1,5 +1,5 @@
 /**
- * Examples: has a trainer of low priority make a contact sheet of an experiment's training pictures. A run's panel shows
+ * Examples: has a trainer of low priority make a contact sheet of an experiment's training images. A run's panel shows
  * one in a tab (panels.ts); {@link ExamplesPanel} shows one before any run.
  */
 import * as vscode from 'vscode';
@@ -24,7 +24,7 @@ export class Examples implements vscode.Disposable {
 
   /**
    * @param trainer how trainers are started; throws UserError where a setting is unusable
-   * @param run a run's folder, whose own pictures are shown
+   * @param run a run's folder, whose own images are shown
    * @param changed called whenever there is another answer, not after the disposal
    */
   constructor(

@@ -6,8 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { DatasetName, datasetTitles } from '../core/experiment';
-import { bundleOf, fill, Message, plainArgs, UserError } from '../core/messages/message';
-import { texts } from '../core/messages/texts';
+import { bundleOf, fill, Message, plainArgs, textOf, UserError } from '../core/messages/message';
 
 /** Translations by English text that VS Code did not load itself; see {@link loadTranslations}. */
 let ours: Readonly<Record<string, string>> | undefined;
@@ -36,7 +35,7 @@ export function translations(): Readonly<Record<string, string>> {
 /** Renders a message. */
 export function t({ id, args }: Message): string {
   // A run that a newer ConvLab wrote may hold messages that this one does not know.
-  const english: string | undefined = texts[id];
+  const english = textOf(id);
   if (english === undefined) return id;
   const plain = plainArgs(args, t);
   return ours ? fill(ours[english] ?? english, plain) : vscode.l10n.t(english, plain);

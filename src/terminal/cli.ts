@@ -402,7 +402,7 @@ function sayDataset({ dataset, provenance, folder, classes, parts, leftOut }: Da
   const names = classes.map((c) => `${c.name} ${c.count}`).join(', ');
   const { train, test } = parts;
   if (train !== undefined && test !== undefined) say(t(message('datasetVerified', { ...figures, train, test })));
-  else say(t(message('picturesVerified', { ...figures, count, names, left: leftOut.count })));
+  else say(t(message('imagesVerified', { ...figures, count, names, left: leftOut.count })));
   for (const reason of leftOut.reasons) complain(t(message('warningLine', { text: t(reason) })));
   say(dataLine(provenance));
 }

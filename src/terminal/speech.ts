@@ -4,13 +4,12 @@
  */
 import * as l10n from '@vscode/l10n';
 import * as path from 'node:path';
-import { Message, message, plainArgs, UserError } from '../core/messages/message';
-import { texts } from '../core/messages/texts';
+import { Message, message, plainArgs, textOf, UserError } from '../core/messages/message';
 import type { DataProvenance, RunEvent, StartedEvent, StepEvent } from '../core/contracts/events';
 import { readRecord } from '../disk/runs';
 
 /** The message in the language of the terminal. */
-export const t = ({ id, args }: Message): string => l10n.t(texts[id], plainArgs(args, t));
+export const t = ({ id, args }: Message): string => l10n.t(textOf(id) ?? id, plainArgs(args, t));
 /** A text that comes from an experiment file: its title or question, translated where the bundles know it. */
 export const translate = (english: string): string => l10n.t(english);
 export const say = (text: string): boolean => process.stdout.write(`${text}\n`);

@@ -1,7 +1,7 @@
 /**
  * A small assembler for WebAssembly with 128-bit SIMD: expressions are built as typed values, functions as lists of
  * statements, and the module's bytes are made at run time, so that a handful of inner loops needs no toolchain. The
- * kernels for pictures (data/kernels.ts) and Adam's (engines/onnx/adam.ts) are written with it. Opcodes: WebAssembly core specification 2.0, chapter 5.
+ * kernels for images (data/kernels.ts) and Adam's (engines/onnx/adam.ts) are written with it. Opcodes: WebAssembly core specification 2.0, chapter 5.
  */
 
 export type Type = 'i32' | 'f32' | 'f64' | 'v128';

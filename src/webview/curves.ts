@@ -60,7 +60,7 @@ export interface EpochCurves {
   readonly validationAccuracy: Point[];
 }
 
-/** The three curves of the course's picture; an epoch's figures stand at its end. */
+/** The three curves of the course's image; an epoch's figures stand at its end. */
 export function epochCurves(history: History): EpochCurves {
   const curve = (figure: 'trainLoss' | 'trainAccuracy' | 'validationAccuracy') =>
     history.epochs.map((epoch) => ({ x: epoch.epoch, y: epoch[figure] }));
@@ -76,7 +76,7 @@ export const axisIntervals = 5;
 
 /**
  * Upper end of the loss axis, which begins at 0. It holds every epoch's mean and all but the highest twentieth of the
- * step curve: the first batches (ln 10 on MNIST) and single spikes may leave the picture, since with them inside the
+ * step curve: the first batches (ln 10 on MNIST) and single spikes may leave the image, since with them inside the
  * curve that is learnt from would be a line along the bottom.
  * @returns a multiple of {@link axisIntervals} round steps
  */

@@ -1,5 +1,5 @@
 /**
- * A contact sheet: training pictures as they are and as augmentation makes them in each epoch, or, where nothing augments
+ * A contact sheet: training images as they are and as augmentation makes them in each epoch, or, where nothing augments
  * them, as the network meets them. The panel has one in a tab (panel.ts), and one has a page of its own (examples.ts).
  */
 import { message } from '../core/messages/message';
@@ -9,7 +9,7 @@ import type { ExampleSheet } from '../core/contracts/tasks';
 import { h } from './dom';
 import type { Language } from './language';
 
-/** Pictures of at most so many pixels are shown enlarged, each pixel a square. */
+/** Images of at most so many pixels are shown enlarged, each pixel a square. */
 const smallSize = 64;
 
 type Example = ExampleSheet['examples'][number];
@@ -69,7 +69,7 @@ export class ExampleSheetView {
               'tr',
               {},
               h('th', { scope: 'row', title: example.name }, example.className),
-              ...example.pictures.map((picture, i) => h('td', {}, this.picture(example, picture, heads[i]!))),
+              ...example.images.map((image, i) => h('td', {}, this.image(example, image, heads[i]!))),
             ),
           ),
         ),
@@ -86,13 +86,13 @@ export class ExampleSheetView {
         'div',
         { class: 'example-grid', 'data-testid': 'example-grid' },
         ...examples.map((example) =>
-          h('figure', {}, this.picture(example, example.pictures[0]!, ''), h('figcaption', {}, example.className)),
+          h('figure', {}, this.image(example, example.images[0]!, ''), h('figcaption', {}, example.className)),
         ),
       ),
     );
   }
 
-  private picture({ name, className }: Example, source: string, what: string): HTMLElement {
+  private image({ name, className }: Example, source: string, what: string): HTMLElement {
     const alt = [className, what].filter(Boolean).join(', ');
     return h('img', { src: source, alt, title: `${name}${what && ` – ${what}`}` });
   }

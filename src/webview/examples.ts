@@ -1,5 +1,5 @@
 /**
- * The page of examples, before any run: a contact sheet of the training pictures of an experiment. The host
+ * The page of examples, before any run: a contact sheet of the training images of an experiment. The host
  * (src/host/examples.ts) loads it as dist/examples.js and sends it what the trainer tells.
  */
 import { FromExamples, ToExamples } from '../core/contracts/pages';

@@ -3,8 +3,7 @@
  * through Intl in the snapshot's language. Every other file of the panel renders through one of these.
  */
 import * as l10n from '@vscode/l10n';
-import { Message, message, plainArgs } from '../core/messages/message';
-import { texts } from '../core/messages/texts';
+import { Message, message, plainArgs, textOf } from '../core/messages/message';
 
 export class Language {
   /** A BCP 47 tag that Intl accepts; 'en' where the snapshot's is none. */
@@ -27,7 +26,7 @@ export class Language {
   /** Renders a message; takes what {@link message} takes, or a message from another process. */
   text(sentence: Message): string {
     // A newer extension host may send an id that this panel does not know; its id says more than nothing.
-    const english: string | undefined = texts[sentence.id];
+    const english = textOf(sentence.id);
     if (english === undefined) return sentence.id;
     return l10n.t(
       english,

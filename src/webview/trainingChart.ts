@@ -1,5 +1,5 @@
 /**
- * The live chart of a run, like the picture that the course's scripts draw at the end: training loss, training accuracy
+ * The live chart of a run, like the image that the course's scripts draw at the end: training loss, training accuracy
  * and validation accuracy over the epochs, here with the steps' loss behind them. Its legend shows and hides curves, its
  * caption is the line that the notes print for each epoch.
  */

@@ -1,10 +1,10 @@
 /**
- * Cats and dogs drawn from a seed, for pictures of what ConvLab shows of photographs: photographs of others are not ours
+ * Cats and dogs drawn from a seed, for images of what ConvLab shows of photographs: photographs of others are not ours
  * to publish.
  */
 import sharp from 'sharp';
 import { streamKey, uniform } from '../../src/core/random';
-import { put } from '../unit/drawnPictures';
+import { put } from '../unit/drawnImages';
 
 type Animal = 'cat' | 'dog';
 

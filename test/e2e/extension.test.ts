@@ -6,7 +6,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest';
 import { readSplit } from '../../src/trainer/data/split';
 import { readRecord } from '../../src/trainer/tensorflow/installation';
-import { fill, put } from '../unit/drawnPictures';
+import { fill, put } from '../unit/drawnImages';
 import { CodeServer, repository, startCodeServer } from './server';
 import { panelOf, patient, startBrowser, Workbench, WorkbenchOptions } from './workbench';
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => browser?.close());
 
-/** Everything that the tests of one server share: windows that close after each test, and a picture when one fails. */
+/** Everything that the tests of one server share: windows that close after each test, and an image when one fails. */
 function onServer(options: Omit<Parameters<typeof startCodeServer>[0], 'extensions'>) {
   let server: CodeServer;
   const windows: Workbench[] = [];
@@ -41,10 +41,10 @@ function onServer(options: Omit<Parameters<typeof startCodeServer>[0], 'extensio
   afterEach(async ({ task }) => {
     if (task.result?.state === 'fail') {
       for (const [i, window] of windows.entries()) {
-        const picture = path.join(repository, 'test-results', `${task.name.replace(/\W+/g, '-')}-${i}.png`);
-        fs.mkdirSync(path.dirname(picture), { recursive: true });
-        await window.screenshot(picture).catch(() => undefined);
-        console.log(picture);
+        const image = path.join(repository, 'test-results', `${task.name.replace(/\W+/g, '-')}-${i}.png`);
+        fs.mkdirSync(path.dirname(image), { recursive: true });
+        await window.screenshot(image).catch(() => undefined);
+        console.log(image);
       }
       console.log(server.log());
     }
@@ -78,7 +78,7 @@ const isFolder = (file: string) => fs.statSync(file).isDirectory();
 const resultOf = (run: string) =>
   JSON.parse(fs.readFileSync(path.join(run, 'result.json'), 'utf8')) as { testAccuracy: number };
 
-/** The contact sheet on the page that is shown: a row of pictures for each example. */
+/** The contact sheet on the page that is shown: a row of images for each example. */
 function sheetOf(window: Workbench) {
   const page = window.webview();
   const table = page.getByTestId('example-table');
@@ -88,7 +88,7 @@ function sheetOf(window: Workbench) {
       return table.locator('thead th').allInnerTexts();
     },
     footnote: () => page.getByTestId('examples').locator('.footnote').innerText(),
-    async rows(): Promise<{ label: string; name: string; pictures: { digest: string; width: number }[] }[]> {
+    async rows(): Promise<{ label: string; name: string; images: { digest: string; width: number }[] }[]> {
       await table.waitFor(patient);
       const rows = await table.locator('tbody tr').evaluateAll((found) =>
         Promise.all(
@@ -107,7 +107,7 @@ function sheetOf(window: Workbench) {
       const digest = (text: string) => createHash('sha256').update(text).digest('hex');
       return rows.map(({ label, name, images }) => ({
         ...{ label, name },
-        pictures: images.map(([source, width]) => ({ digest: digest(source), width })),
+        images: images.map(([source, width]) => ({ digest: digest(source), width })),
       }));
     },
   };
@@ -340,7 +340,7 @@ describe('in English', () => {
       .toBe(2);
   });
 
-  test('AlexNet trains on the pictures of the workspace’s cat_dog folder, augmented', async () => {
+  test('AlexNet trains on the images of the workspace’s cat_dog folder, augmented', async () => {
     // Two steps an epoch: AlexNet is a thousand times as large as LeNet-5.
     const folder = on.server.folder('photographs', {
       'convlab.preset': 'quick',
@@ -371,36 +371,34 @@ describe('in English', () => {
 
   test('the view of datasets tells what a folder holds and what cannot be used, and follows another choice', async () => {
     const folder = on.server.folder('datasets');
-    const pictures = path.join(folder, 'cat_dog');
-    await fill(pictures, { cat: 6, dog: 5 }, 3);
-    put(pictures, 'cat/nothing.jpg', '');
-    put(pictures, 'dog/words.jpg', 'This is no picture.');
+    const images = path.join(folder, 'cat_dog');
+    await fill(images, { cat: 6, dog: 5 }, 3);
+    put(images, 'cat/nothing.jpg', '');
+    put(images, 'dog/words.jpg', 'This is no image.');
     const other = path.join(folder, 'PetImages');
     await fill(other, { Cat: 4, Dog: 4 }, 4);
     const window = await on.open({ folder });
     await window.openContainer('ConvLab');
     const item = window.treeItem(/^Cats vs Dogs, /);
-    await window.treeItem('Cats vs Dogs, 11 pictures · 2 files left out').waitFor(patient);
-    await window.treeItem('MNIST, 70,000 pictures').waitFor();
+    await window.treeItem('Cats vs Dogs, 11 images · 2 files left out').waitFor(patient);
+    await window.treeItem('MNIST, 70,000 images').waitFor();
     await window.treeItem('CIFAR-10 without cats and dogs, not fetched yet').waitFor();
     await item.click();
     await item.press('ArrowRight');
     const shown = async () => (await window.treeItems()).join('\n');
     await expect.poll(shown).toMatch(/Classes.*cat 6, dog 5/);
     expect(await shown()).toContain('1 of 13 files were left out because they are empty, such as cat/nothing.jpg.');
-    expect(await shown()).toContain(
-      '1 of 13 files were left out because they are not pictures, such as dog/words.jpg.',
-    );
-    expect(await shown()).toContain(pictures);
+    expect(await shown()).toContain('1 of 13 files were left out because they are not images, such as dog/words.jpg.');
+    expect(await shown()).toContain(images);
 
     await window.inlineButton(item, 'Choose Folder of Cats and Dogs…');
     await window.chooseFolder(folder, 'PetImages', 'Use This Folder');
-    await window.treeItem('Cats vs Dogs, 8 pictures').waitFor(patient);
+    await window.treeItem('Cats vs Dogs, 8 images').waitFor(patient);
     const settings = fs.readFileSync(path.join(folder, '.vscode/settings.json'), 'utf8');
     expect(JSON.parse(settings)).toMatchObject({ 'convlab.catDogFolder': other });
   });
 
-  test('examples are shown before any run: each picture as it is and as each epoch’s augmentation makes it', async () => {
+  test('examples are shown before any run: each image as it is and as each epoch’s augmentation makes it', async () => {
     const folder = on.server.folder('examples', { 'convlab.epochs': 2 });
     await fill(path.join(folder, 'cat_dog'), { cat: 12, dog: 12 }, 5);
     const window = await on.open({ folder });
@@ -414,18 +412,18 @@ describe('in English', () => {
     expect(await sheet.heads()).toEqual(['As it is', 'Epoch 1', 'Epoch 2']);
     const rows = await sheet.rows();
     expect(rows.map(({ label }) => label)).toEqual(['cat', 'cat', 'cat', 'dog', 'dog', 'dog']);
-    for (const { pictures } of rows) {
+    for (const { images } of rows) {
       // Of the preset `course`; each drawn, each another.
-      expect(pictures.map(({ width }) => width)).toEqual([224, 224, 224]);
-      expect(new Set(pictures.map(({ digest }) => digest)).size).toBe(3);
+      expect(images.map(({ width }) => width)).toEqual([224, 224, 224]);
+      expect(new Set(images.map(({ digest }) => digest)).size).toBe(3);
     }
     expect(await sheet.footnote()).toContain(path.join(folder, 'cat_dog'));
   });
 
-  test('a run’s own pictures are shown while it trains, and when it is opened again', async () => {
+  test('a run’s own images are shown while it trains, and when it is opened again', async () => {
     // One step an epoch.
     const settings = { 'convlab.preset': 'quick', 'convlab.limit': 32, 'convlab.epochs': 60 };
-    const folder = on.server.folder('pictures', settings);
+    const folder = on.server.folder('images', settings);
     await fill(path.join(folder, 'cat_dog'), { cat: 24 }, 1);
     await fill(path.join(folder, 'cat_dog'), { dog: 24 }, 2);
     const window = await on.open({ folder });

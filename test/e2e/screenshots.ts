@@ -1,5 +1,5 @@
 /**
- * The pictures of docs/images: ConvLab in a real VS Code, during and after a real run of LeNet-5's `course` preset, in
+ * The images of docs/images: ConvLab in a real VS Code, during and after a real run of LeNet-5's `course` preset, in
  * every kind of theme and in Traditional Chinese. Taken by `npm run screenshots`; Chinese needs a font, such as Debian's
  * fonts-noto-cjk.
  */
@@ -10,7 +10,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, inject, test } from 'vitest';
 import { listRuns } from '../../src/disk/runs';
 import { CodeServer, repository, startCodeServer } from './server';
-import { put } from '../unit/drawnPictures';
+import { put } from '../unit/drawnImages';
 import { fillWithAnimals } from './drawnAnimals';
 import { panelOf, startBrowser, Workbench } from './workbench';
 
@@ -23,7 +23,7 @@ const themes = {
 };
 const whole = { timeout: 800_000 };
 type Size = { readonly width: number; readonly height: number };
-/** Wide enough for eight pictures beside a sidebar whose lines are long. */
+/** Wide enough for eight images beside a sidebar whose lines are long. */
 const wide: Size = { width: 1600, height: 1000 };
 
 let browser: Browser;
@@ -81,7 +81,7 @@ async function showEngines(window: Workbench): Promise<void> {
 }
 
 /**
- * The view of datasets alone, with what it tells of a folder of pictures, and beside it their contact sheet.
+ * The view of datasets alone, with what it tells of a folder of images, and beside it their contact sheet.
  * @param words as the display language has them
  */
 async function showDatasets(window: Workbench, words: { experiments: string; dataset: string; examples: string }) {
@@ -105,7 +105,7 @@ async function photograph(window: Workbench, name: string): Promise<void> {
   await window.page.mouse.move(640, window.page.viewportSize()!.height - 5);
   await window.page.waitForTimeout(700);
   const png = await window.page.screenshot({ animations: 'disabled', caret: 'hide' });
-  // 256 colours suffice for a drawn picture and make it a quarter as large.
+  // 256 colours suffice for a drawn image and make it a quarter as large.
   await sharp(png)
     .png({ palette: true, effort: 10 })
     .toFile(path.join(images, `${name}.png`));
@@ -140,7 +140,7 @@ test('during and after training, in every theme', async () => {
   }
 });
 
-/** Where `npm run results` has its runs: they take most of an hour, so they are not made for a picture. */
+/** Where `npm run results` has its runs: they take most of an hour, so they are not made for an image. */
 const results = path.resolve(repository, process.env['CONVLAB_RESULTS'] ?? '.convlab/results');
 
 /** A folder with the first run of each experiment that `npm run results` made, without its checkpoints. */
@@ -177,20 +177,20 @@ test.skipIf(!fs.existsSync(results))('the course compared, and the AlexNet that 
   }
 });
 
-/** A folder as people have it: pictures, and some files that are none. */
-async function withPictures(on: CodeServer): Promise<string> {
-  const pictures = on.folder('pictures');
-  const animals = path.join(pictures, 'cat_dog');
+/** A folder as people have it: images, and some files that are none. */
+async function withImages(on: CodeServer): Promise<string> {
+  const images = on.folder('images');
+  const animals = path.join(images, 'cat_dog');
   await fillWithAnimals(animals, 100);
   put(animals, 'cat/cat.7.jpg', '');
   put(animals, 'dog/dog.66.jpg', '<html>404 Not Found</html>');
-  return pictures;
+  return images;
 }
 
 test('the datasets, and examples of one', async () => {
-  const pictures = await withPictures(server);
+  const images = await withImages(server);
   for (const theme of Object.keys(themes) as (keyof typeof themes)[]) {
-    const window = await open(server, theme, pictures, wide);
+    const window = await open(server, theme, images, wide);
     const words = { experiments: 'Experiments Section', dataset: 'Cats vs Dogs', examples: 'Show Examples' };
     await showDatasets(window, words);
     await photograph(window, `datasets-${theme}`);
@@ -220,7 +220,7 @@ test('in Traditional Chinese', async () => {
     await openRun(window);
     await photograph(window, 'finished-zh-tw');
     await window.close();
-    const again = await open(chinese, 'light', await withPictures(chinese), wide);
+    const again = await open(chinese, 'light', await withImages(chinese), wide);
     await showDatasets(again, { experiments: '實驗 Section', dataset: '貓狗分類', examples: '顯示範例圖片' });
     await photograph(again, 'datasets-zh-tw');
     await again.close();

@@ -1,6 +1,6 @@
 /**
  * A code-server for the end-to-end tests: VS Code served to a browser, on a free port, with user data, extensions and
- * folders of its own that vanish with it. Started by the tests and by the script that takes the pictures.
+ * folders of its own that vanish with it. Started by the tests and by the script that takes the images.
  */
 import { ChildProcess, execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -64,7 +64,7 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Nothing that an editor would say by itself may lie over what a test clicks or a picture shows. */
+/** Nothing that an editor would say by itself may lie over what a test clicks or an image shows. */
 const quietSettings = {
   'workbench.startupEditor': 'none',
   'workbench.tips.enabled': false,

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { fill } from '../unit/drawnPictures';
+import { fill } from '../unit/drawnImages';
 import { CodeServer, installed, startCodeServer } from './server';
 
 let server: CodeServer;
@@ -92,12 +92,12 @@ test('the packed trainer trains on the packed MNIST with the packed ONNX Runtime
   expect(events.at(-1)!.testAccuracy).toBeGreaterThan(0.4);
 });
 
-test('the packed trainer decodes pictures with the packed sharp', async () => {
-  const pictures = server.folder('pictures');
-  await fill(pictures, { cat: 3, dog: 3 });
+test('the packed trainer decodes images with the packed sharp', async () => {
+  const images = server.folder('images');
+  await fill(images, { cat: 3, dog: 3 });
   const output = execFileSync(
     installed().node,
-    [path.join(folder, 'dist/cli.js'), 'data', 'cat-dog', '--data', pictures, '--json'],
+    [path.join(folder, 'dist/cli.js'), 'data', 'cat-dog', '--data', images, '--json'],
     { encoding: 'utf8', cwd: server.folder('elsewhere') },
   );
   expect(JSON.parse(output)).toMatchObject({ verified: true, leftOut: { count: 0 } });

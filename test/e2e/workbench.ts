@@ -41,7 +41,7 @@ export interface WorkbenchOptions {
   /** A folder or a .code-workspace file; none: an empty window. */
   readonly folder?: string;
   readonly size?: { readonly width: number; readonly height: number };
-  /** Device pixels per CSS pixel, for pictures. */
+  /** Device pixels per CSS pixel, for images. */
   readonly scale?: number;
 }
 

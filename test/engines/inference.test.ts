@@ -47,7 +47,7 @@ function expectClose(actual: Float32Array, expected: ArrayLike<number>, toleranc
   actual.forEach((v, i) => expect(Math.abs(v - expected[i]!)).toBeLessThan(tolerance * scale));
 }
 
-/** Pooling whose windows overlap in a picture that they do not tile, with and without padded zeros in the mean. */
+/** Pooling whose windows overlap in an image that they do not tile, with and without padded zeros in the mean. */
 function pools(): Network {
   const net = new NetworkBuilder('pools', [2, 11, 8]);
   let x = net.avgPool('uncounted', net.input, { kernel: 3, stride: 2, padding: 'same', countIncludePad: false });
@@ -63,7 +63,7 @@ describe('an exported ONNX model', () => {
     ['every kind of pooling', pools(), 'cross_entropy'],
     ['LeNet-5', buildNetwork('lenet5', [1, 32, 32], 10), 'cross_entropy'],
     [
-      'AlexNet, whose last picture is smaller than its pooling',
+      'AlexNet, whose last image is smaller than its pooling',
       buildNetwork('alexnet', [3, 64, 64], 1),
       'bce_with_logits',
     ],

@@ -90,7 +90,7 @@ describe('WebAssembly’s 4 GiB', () => {
     const engine = await onnxProvider.open(web);
     const large = buildNetwork('vgg16', [3, 1024, 1024], 1);
     await expect(engine.compile(large, { ...modelOptions, microBatch: 2 })).rejects.toThrow(
-      /vgg16 with 2 pictures at a time needs about \d+\.\d GiB, more than the 4 GiB that WebAssembly can address/,
+      /vgg16 with 2 images at a time needs about \d+\.\d GiB, more than the 4 GiB that WebAssembly can address/,
     );
     await engine.dispose();
   });

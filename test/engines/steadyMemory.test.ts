@@ -7,7 +7,7 @@ import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 
 const mebibyte = 2 ** 20;
 
-it('ResNet-18 on small pictures holds what it held after warming up', async () => {
+it('ResNet-18 on small images holds what it held after warming up', async () => {
   const network = buildNetwork('resnet18', [3, 32, 32], 1);
   const batchSize = 8;
   const engine = await onnxProvider.open({});

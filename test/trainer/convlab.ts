@@ -20,7 +20,7 @@ export interface Result {
  */
 export const otherEngineTolerance = 1e-4;
 
-/** Small and real: 640 training pictures, 10 steps an epoch. */
+/** Small and real: 640 training images, 10 steps an epoch. */
 export const small = ['lenet5-mnist', '--limit', '640', '--epochs', '2', '--threads', '1'];
 
 export function temporaryFolder(): string {

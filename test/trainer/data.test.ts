@@ -8,25 +8,25 @@ import { english } from '../../src/core/messages/message';
 import type { DatasetReport } from '../../src/core/contracts/tasks';
 import type { RunEvent } from '../../src/core/contracts/events';
 import { startTrainer } from '../../src/trainerClient';
-import { drawn, fill, picturesExperiment, put } from '../unit/drawnPictures';
+import { drawn, fill, imagesExperiment, put } from '../unit/drawnImages';
 import { convlab, onlyRun, temporaryFolder } from './convlab';
 
 it('looks at every file of a folder, and counts those that cannot be used', async () => {
   const folder = temporaryFolder();
   await fill(folder, { 'PetImages/Cat': 5, 'PetImages/Dog': 4 });
-  put(folder, 'PetImages/Cat/text.jpg', 'no picture');
+  put(folder, 'PetImages/Cat/text.jpg', 'no image');
   const whole = fs.readFileSync(path.join(folder, 'PetImages/Dog/0.jpg'));
   put(folder, 'PetImages/Dog/short.jpg', whole.subarray(0, whole.length >> 1));
   const person = await convlab(['data', 'cat-dog', '--data', folder]);
   expect(person.status).toBe(0);
-  expect(person.out).toContain('Cats vs Dogs: 9 pictures in 2 classes (cat 5, dog 4)');
+  expect(person.out).toContain('Cats vs Dogs: 9 images in 2 classes (cat 5, dog 4)');
   expect(person.error).toContain(
-    'Warning: 1 of 11 files were left out because they are not pictures, such as PetImages/Cat/text.jpg.',
+    'Warning: 1 of 11 files were left out because they are not images, such as PetImages/Cat/text.jpg.',
   );
   expect(person.error).toContain(
     'Warning: 1 of 11 files were left out because they are cut short, such as PetImages/Dog/short.jpg.',
   );
-  expect(person.out).toContain('(your own folder; the terms are those under which you got the pictures)');
+  expect(person.out).toContain('(your own folder; the terms are those under which you got the images)');
   const json = await convlab(['data', 'cat-dog', '--data', folder, '--json']);
   const report = JSON.parse(json.out) as DatasetReport;
   expect(report).toMatchObject({ leftOut: { count: 2 }, verified: true, parts: {} });
@@ -42,10 +42,10 @@ it('trains on a messy folder without its bad files, and says which data it used'
   const whole = fs.readFileSync(path.join(folder, 'cat_dog/dog/0.jpg'));
   put(folder, 'cat_dog/cat/short.jpg', whole.subarray(0, whole.length >> 1));
   put(folder, 'cat_dog/cat/empty.jpg', '');
-  put(folder, 'cat_dog/dog/text.jpg', 'no picture');
+  put(folder, 'cat_dog/dog/text.jpg', 'no image');
   put(folder, 'cat_dog/dog/猫 grey.jpg', await drawn(3).greyscale().jpeg().toBuffer());
   put(folder, 'cat_dog/dog/turned.png', await drawn(4).withMetadata({ orientation: 6 }).png().toBuffer());
-  const experiment = picturesExperiment({ augment: { horizontalFlip: 0.5, rotation: 10 } });
+  const experiment = imagesExperiment({ augment: { horizontalFlip: 0.5, rotation: 10 } });
   const events: RunEvent[] = [];
   const runs = temporaryFolder();
   const trainer = startTrainer(
@@ -61,7 +61,7 @@ it('trains on a messy folder without its bad files, and says which data it used'
   const warnings = events.flatMap((event) => (event.type === 'warning' ? [english(event.message)] : []));
   expect(warnings).toEqual([
     '1 of 21 files were left out because they are empty, such as cat/empty.jpg.',
-    '1 of 21 files were left out because they are not pictures, such as dog/text.jpg.',
+    '1 of 21 files were left out because they are not images, such as dog/text.jpg.',
     '1 of 21 files were left out because they are cut short, such as cat/short.jpg.',
   ]);
   const split = fs.readFileSync(path.join(onlyRun(runs), 'split.json'), 'utf8');

@@ -1,11 +1,11 @@
 /**
  * The same seed, engine and machine: the same metrics, to the last digit. Two runs of the real child process, with its
- * own number of threads, on pictures that worker threads decode and augment in whatever order they come to them.
+ * own number of threads, on images that worker threads decode and augment in whatever order they come to them.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { fill } from '../unit/drawnPictures';
+import { fill } from '../unit/drawnImages';
 import { convlab, curve, onlyRun, temporaryFolder } from './convlab';
 
 let folder: string;

@@ -1,6 +1,6 @@
 /**
  * Every experiment that ships, trained for two steps by the real child process: the digits from the real MNIST, cats and
- * dogs from the photographs that CONVLAB_CAT_DOG names, or from drawn pictures where it names none.
+ * dogs from the photographs that CONVLAB_CAT_DOG names, or from drawn images where it names none.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -9,17 +9,17 @@ import { classCounts, outputsOf, presetNames, resolveExperiment } from '../../sr
 import { loadExperiments } from '../../src/disk/experimentFiles';
 import { buildNetwork } from '../../src/core/networks/catalog';
 import { parameterCount } from '../../src/core/networks/network';
-import { fill } from '../unit/drawnPictures';
+import { fill } from '../unit/drawnImages';
 import { convlab, temporaryFolder } from './convlab';
 
 const experiments = loadExperiments('experiments').map(({ experiment }) => experiment!);
 let folder: string;
-let pictures = process.env['CONVLAB_CAT_DOG'];
+let images = process.env['CONVLAB_CAT_DOG'];
 beforeAll(async () => {
   folder = temporaryFolder();
-  if (pictures === undefined) {
-    pictures = path.join(folder, 'cat_dog');
-    await fill(pictures, { cat: 50, dog: 50 });
+  if (images === undefined) {
+    images = path.join(folder, 'cat_dog');
+    await fill(images, { cat: 50, dog: 50 });
   }
 });
 afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -45,7 +45,7 @@ describe.each(experiments.map((experiment) => [experiment.id, experiment] as con
     const photographs = dataset.name === 'cat-dog';
     const result = await convlab([
       ...['train', id, '--preset', 'quick', '--engine', 'onnx', '--limit', String(2 * batchSize), '--epochs', '1'],
-      ...['--json', '--runs', runs, ...weights, ...(photographs ? ['--data', pictures!] : [])],
+      ...['--json', '--runs', runs, ...weights, ...(photographs ? ['--data', images!] : [])],
     ]);
     // Its checkpoints are as large as its network; only those that another one starts from are kept.
     for (const name of fs.readdirSync(runs)) {

@@ -26,7 +26,7 @@ const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist
   epochs: 2,
 });
 
-it('as ONNX: run on the test pictures it has the test accuracy of the run', async () => {
+it('as ONNX: run on the test images it has the test accuracy of the run', async () => {
   const out = path.join(root, 'digits.onnx');
   const { status, out: said } = await convlab(['export', run, '--format', 'onnx', '--out', out]);
   expect([status, said]).toEqual([0, `Exported to ${out}\n`]);

@@ -12,7 +12,7 @@ import { summarize } from '../../src/disk/runs';
 import { readTrained } from '../../src/trainer/training/checkpoint';
 import type { Engine, EngineProvider, Model, ModelOptions, ModelState } from '../../src/trainer/engines/engine';
 import { run } from '../../src/trainer/training/run';
-import { fill, picturesExperiment } from '../unit/drawnPictures';
+import { fill, imagesExperiment } from '../unit/drawnImages';
 import { onlyRun, temporaryFolder } from './convlab';
 
 let runs: string;
@@ -94,7 +94,7 @@ async function train(
       version: '0',
       providers: [provider],
       checkEngine: async () => undefined,
-      // Pictures are read from their folder each time.
+      // Images are read from their folder each time.
       cacheBytes: 0,
       emit: (more) => {
         events.push(...more);
@@ -222,10 +222,10 @@ it('a defect of an engine is a failed run with a sentence, not a crash', async (
   });
 });
 
-it('a folder of pictures that goes away fails the run with a checkpoint, from which it goes on when it is back', async () => {
+it('a folder of images that goes away fails the run with a checkpoint, from which it goes on when it is back', async () => {
   const folder = temporaryFolder();
   await fill(folder, { cat: 8, dog: 8 });
-  const experiment = picturesExperiment({ epochs: 2 });
+  const experiment = imagesExperiment({ epochs: 2 });
   const request = { experiment, dataFolder: folder };
   const away = `${folder}-away`;
   const goAway = (event: RunEvent) => event.type === 'epoch' && fs.renameSync(folder, away);
@@ -233,7 +233,7 @@ it('a folder of pictures that goes away fails the run with a checkpoint, from wh
   expect(first.outcome).toBe('failed');
   const failure = first.events.at(-1)!;
   expect(failure.type === 'failed' && english(failure.message)).toBe(
-    `The folder of pictures ${fs.realpathSync(away).replace(/-away$/, '')} is no longer there.`,
+    `The folder of images ${fs.realpathSync(away).replace(/-away$/, '')} is no longer there.`,
   );
   expect(failure.type === 'failed' && english(failure.advice!)).toBe(
     'What was trained is kept: put it back and resume the run.',
@@ -245,11 +245,11 @@ it('a folder of pictures that goes away fails the run with a checkpoint, from wh
   fs.rmSync(folder, { recursive: true });
 });
 
-it('a folder of pictures that goes away during a validation leaves the epoch trained', async () => {
+it('a folder of images that goes away during a validation leaves the epoch trained', async () => {
   const folder = temporaryFolder();
   await fill(folder, { cat: 8, dog: 8 });
-  const experiment = picturesExperiment({ epochs: 2 });
-  // Half of the pictures, in batches of 4.
+  const experiment = imagesExperiment({ epochs: 2 });
+  // Half of the images, in batches of 4.
   const stepsPerEpoch = 2;
   const away = `${folder}-away`;
   const provider = altered(scripted([1]), (model) => {

@@ -16,7 +16,7 @@ import { initialParameters, Tensors } from '../../src/core/networks/network';
 import { readHistory, readRecord } from '../../src/disk/runs';
 import { readTrained } from '../../src/trainer/training/checkpoint';
 import { writeStateDict } from '../../src/trainer/weights/pth';
-import { fill } from '../unit/drawnPictures';
+import { fill } from '../unit/drawnImages';
 import { convlab, onlyRun, temporaryFolder } from './convlab';
 
 let folder: string;
@@ -60,7 +60,7 @@ beforeAll(async () => {
 });
 afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
 
-/** Two steps of one epoch, on small pictures. */
+/** Two steps of one epoch, on small images. */
 async function train(answer: http.RequestListener): Promise<Awaited<ReturnType<typeof convlab>>> {
   const server = http.createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -29,7 +29,7 @@ function expectUniform(values: readonly number[], low: number, high: number): vo
   expect(Math.abs(spread - span ** 2 / 12)).toBeLessThan((5 * span ** 2) / Math.sqrt(180 * n));
 }
 
-it('flips half of the pictures', () => {
+it('flips half of the images', () => {
   // Five standard errors of a fair coin.
   expect(Math.abs(mean(drawnOnce.map((a) => Number(a.mirrored))) - 0.5)).toBeLessThan(2.5 / Math.sqrt(count));
 });
@@ -96,7 +96,7 @@ it.each([
   [900, 300],
   [200, 600],
   [640, 480],
-])('never crops a %i × %i picture below the size that decoding counts on', (w, h) => {
+])('never crops a %i × %i image below the size that decoding counts on', (w, h) => {
   const [leastWidth, leastHeight] = smallestCrop(settings, w, h);
   for (const { crop } of drawMany(settings, 3, w, h)) {
     // Within the rounding to whole pixels.

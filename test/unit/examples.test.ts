@@ -6,10 +6,10 @@ import type { ResolvedExperiment } from '../../src/core/experiment';
 import { exampleSheet } from '../../src/trainer/tasks/examples';
 import { openDataset } from '../../src/trainer/data/open';
 import { writeSplit } from '../../src/trainer/data/split';
-import { drawn, fill, picturesExperiment, put, temporaryFolder } from './drawnPictures';
+import { drawn, fill, imagesExperiment, put, temporaryFolder } from './drawnImages';
 
 const experiment = (changes: object = {}): ResolvedExperiment =>
-  picturesExperiment({
+  imagesExperiment({
     input: { size: 32, channels: 3, normalize: 'imagenet' },
     augment: { randomResizedCrop: { scale: [0.5, 1], ratio: [0.9, 1.1] }, rotation: 10, horizontalFlip: 0.5 },
     epochs: 3,
@@ -27,7 +27,7 @@ const bytesOf = (url: string): Promise<Buffer> => {
     .toBuffer();
 };
 
-/** A training picture as the network meets it in an epoch, as bytes. */
+/** A training image as the network meets it in an epoch, as bytes. */
 async function networkInput(own: ResolvedExperiment, name: string, epoch: number): Promise<Uint8ClampedArray> {
   const dataset = await openDataset(own, { dataFolder: folder, workers: 0, ...surroundings });
   const index = dataset.split!.parts.train.findIndex((example) => example.name === name);
@@ -41,27 +41,27 @@ async function networkInput(own: ResolvedExperiment, name: string, epoch: number
   });
 }
 
-it('shows training pictures as they are and as each epoch’s augmentation makes them', async () => {
+it('shows training images as they are and as each epoch’s augmentation makes them', async () => {
   await fill(folder, { cat: 16, dog: 16 });
   const own = experiment();
   const sheet = await exampleSheet({ experiment: own, dataFolder: folder }, surroundings);
   expect(sheet).toMatchObject({ size: 32, epochs: [1, 2, 3] });
   expect(sheet.examples.map(({ className }) => className)).toEqual(['cat', 'cat', 'cat', 'dog', 'dog', 'dog']);
-  const { name, pictures } = sheet.examples[4]!;
-  expect(pictures).toHaveLength(4);
-  const shown = await Promise.all(pictures.map(bytesOf));
+  const { name, images } = sheet.examples[4]!;
+  expect(images).toHaveLength(4);
+  const shown = await Promise.all(images.map(bytesOf));
   for (const epoch of [0, 1, 2, 3]) expect([...shown[epoch]!]).toEqual([...(await networkInput(own, name, epoch))]);
   // Nothing is done to the first, and to the others each time something else.
   expect([...shown[0]!]).toEqual([...(await networkInput(experiment({ augment: undefined }), name, 1))]);
-  expect(new Set(pictures).size).toBe(4);
+  expect(new Set(images).size).toBe(4);
 });
 
-it('shows pictures once where nothing augments them, digits too', async () => {
+it('shows images once where nothing augments them, digits too', async () => {
   await fill(folder, { cat: 40, dog: 40 });
   const own = experiment({ augment: undefined });
   const sheet = await exampleSheet({ experiment: own, dataFolder: folder }, surroundings);
   expect(sheet.epochs).toEqual([]);
-  expect(sheet.examples.map(({ pictures }) => pictures.length)).toEqual(Array(24).fill(1));
+  expect(sheet.examples.map(({ images }) => images.length)).toEqual(Array(24).fill(1));
   expect(sheet.examples.filter(({ className }) => className === 'cat')).toHaveLength(12);
   const digits = await exampleSheet(
     {
@@ -76,7 +76,7 @@ it('shows pictures once where nothing augments them, digits too', async () => {
   expect(digits.examples).toHaveLength(24);
   expect(
     (
-      await sharp(await bytesOf(digits.examples[0]!.pictures[0]!), {
+      await sharp(await bytesOf(digits.examples[0]!.images[0]!), {
         raw: { width: 32, height: 32, channels: 3 },
       }).stats()
     ).channels[0]!.max,
@@ -93,7 +93,7 @@ it('passes over files that cannot be decoded', async () => {
   expect(examples.every(({ name }) => !name.includes('short'))).toBe(true);
 });
 
-it('shows a run’s own pictures', async () => {
+it('shows a run’s own images', async () => {
   await fill(folder, { cat: 16, dog: 16 });
   const own = experiment();
   const dataset = await openDataset(own, { dataFolder: folder, workers: 0, ...surroundings });

@@ -139,7 +139,7 @@ function examples(request) {
     type: 'progress',
     message: { id: 'loadingData', args: { dataset: { id: 'datasetMnist', args: {} } } },
   });
-  if (behaviour === 'fail') return end('failed', { message: { id: 'picturesFolderGone', args: { folder: '/gone' } } });
+  if (behaviour === 'fail') return end('failed', { message: { id: 'imagesFolderGone', args: { folder: '/gone' } } });
   const provenance = {
     title: { id: 'datasetMnist', args: {} },
     source: '/mnist',

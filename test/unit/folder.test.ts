@@ -1,4 +1,4 @@
-/** Folders of pictures as people have them: their layouts, and every kind of file that is not a plain JPEG. */
+/** Folders of images as people have them: their layouts, and every kind of file that is not a plain JPEG. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import sharp from 'sharp';
@@ -6,13 +6,13 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { ResolvedExperiment } from '../../src/core/experiment';
 import { english } from '../../src/core/messages/message';
 import type { Dataset, Part } from '../../src/trainer/data/dataset';
-import { decode, FlawedPicture, sniff } from '../../src/trainer/data/decode';
+import { decode, FlawedImage, sniff } from '../../src/trainer/data/decode';
 import { indexFolder } from '../../src/trainer/data/folder';
 import { openDataset, OpenOptions } from '../../src/trainer/data/open';
-import { drawn, fill, picturesExperiment, put, temporaryFolder } from './drawnPictures';
+import { drawn, fill, imagesExperiment, put, temporaryFolder } from './drawnImages';
 
 const experiment = (changes: object = {}): ResolvedExperiment =>
-  picturesExperiment({ network: { name: 'alexnet' }, input: { size: 64, channels: 3 }, ...changes });
+  imagesExperiment({ network: { name: 'alexnet' }, input: { size: 64, channels: 3 }, ...changes });
 
 let folder: string;
 beforeEach(() => void (folder = temporaryFolder()));
@@ -92,21 +92,21 @@ describe('a layout', () => {
     ['no classes', {}, /has no sub-folders for the classes/],
     ['one class', { cat: 3 }, /has one class only, “cat”/],
     ['three classes', { cat: 1, fern: 1, mushroom: 1 }, /has 3 sub-folders; this dataset has two classes/],
-    ['two pictures in all', { cat: 1, dog: 1 }, /has 1 pictures of “cat”; dividing them takes at least 3/],
+    ['two images in all', { cat: 1, dog: 1 }, /has 1 images of “cat”; dividing them takes at least 3/],
   ])('with %s is refused with a sentence', async (_, classes, sentence) => {
     await fill(folder, classes);
     await expect(open()).rejects.toThrow(sentence);
   });
 
-  it('with a class that has no pictures is refused, naming its folder', async () => {
+  it('with a class that has no images is refused, naming its folder', async () => {
     await fill(folder, { cat: 4 });
-    put(folder, 'dog/notes.txt', 'no pictures here');
-    await expect(open()).rejects.toThrow(`The class folder ${path.join(folder, 'dog')} holds no picture.`);
+    put(folder, 'dog/notes.txt', 'no images here');
+    await expect(open()).rejects.toThrow(`The class folder ${path.join(folder, 'dog')} holds no image.`);
   });
 
   it('of a folder that is not there is refused', async () => {
     await expect(open({ dataFolder: path.join(folder, 'nowhere') })).rejects.toThrow(
-      /no folder of pictures at .*nowhere/,
+      /no folder of images at .*nowhere/,
     );
   });
 });
@@ -129,10 +129,10 @@ const bad: Record<string, { content: () => Promise<Buffer | string>; sentence: R
     sentence: /damaged/,
   },
   'empty.jpg': { content: async () => '', sentence: /empty/ },
-  'text.jpg': { content: async () => 'Not a picture at all.', sentence: /not pictures/ },
+  'text.jpg': { content: async () => 'Not an image at all.', sentence: /not images/ },
   'drawing.svg': {
     content: async () => '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-    sentence: /not pictures/,
+    sentence: /not images/,
   },
   'windows.bmp': {
     content: async () => Buffer.concat([Buffer.from('BM\x80\x0c\0\0\0\0\0\0'), Buffer.alloc(80)]),
@@ -169,20 +169,20 @@ it('counts by reason, and fills the places of bad files under a limit', async ()
   for (let i = 0; i < 8; i++) put(folder, `cat/bad ${i}.jpg`, half(await jpeg(50 + i)));
   for (let i = 0; i < 3; i++) put(folder, `dog/text ${i}.jpg`, 'text');
   const whole = await open();
-  const { cutShort, notPicture } = {
+  const { cutShort, notImage } = {
     cutShort: /^8 of 51 files.*cut short/,
-    notPicture: /^3 of 51 files.*not pictures/,
+    notImage: /^3 of 51 files.*not images/,
   };
-  expect(whole.warnings.map(english)).toEqual([expect.stringMatching(notPicture), expect.stringMatching(cutShort)]);
+  expect(whole.warnings.map(english)).toEqual([expect.stringMatching(notImage), expect.stringMatching(cutShort)]);
   const limited = await open({}, experiment({ limit: 8 }));
   expect(limited.counts).toEqual({ train: 8, validation: 4, test: 4 });
   expect(names(limited, 'train').every((name) => !name.includes('bad'))).toBe(true);
 });
 
-it('says so where no picture of a class can be decoded', async () => {
+it('says so where no image of a class can be decoded', async () => {
   await fill(folder, { cat: 6 });
   for (let i = 0; i < 6; i++) put(folder, `dog/${i}.jpg`, half(await jpeg(i)));
-  await expect(open()).rejects.toThrow(/Only 0 of the 6 pictures of “dog” in .* can be decoded/);
+  await expect(open()).rejects.toThrow(/Only 0 of the 6 images of “dog” in .* can be decoded/);
 });
 
 describe('decoding', () => {
@@ -203,13 +203,13 @@ describe('decoding', () => {
     ['an AVIF', () => drawn(9).avif().toBuffer(), 8],
     // Out to CMYK's smaller gamut and back.
     ['a CMYK JPEG', () => drawn(9).toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer(), 25],
-  ])('%s gives its picture', async (_, make, tolerance) => {
-    const picture = await decode(await make());
-    expect([picture.width, picture.height]).toEqual([48, 40]);
-    expect(difference(picture.data, await plain())).toBeLessThanOrEqual(tolerance);
+  ])('%s gives its image', async (_, make, tolerance) => {
+    const image = await decode(await make());
+    expect([image.width, image.height]).toEqual([48, 40]);
+    expect(difference(image.data, await plain())).toBeLessThanOrEqual(tolerance);
   });
 
-  it('a grey picture gives three equal channels', async () => {
+  it('a grey image gives three equal channels', async () => {
     for (const make of [drawn(9).greyscale().jpeg(), drawn(9).greyscale().toColourspace('grey16').png()]) {
       const { data } = await decode(await make.toBuffer());
       expect(data).toHaveLength(48 * 40 * 3);
@@ -220,8 +220,8 @@ describe('decoding', () => {
 
   it('transparency shows white', async () => {
     const half = await drawn(9).ensureAlpha(0.5).png().toBuffer();
-    const picture = await plain();
-    const expected = picture.map((value) => Math.round((value + 255) / 2));
+    const image = await plain();
+    const expected = image.map((value) => Math.round((value + 255) / 2));
     expect(difference((await decode(half)).data, expected)).toBeLessThan(1);
     const invisible = await drawn(9).ensureAlpha(0).png().toBuffer();
     expect((await decode(invisible)).data.every((value) => value === 255)).toBe(true);
@@ -229,25 +229,25 @@ describe('decoding', () => {
 
   it('EXIF orientation is applied', async () => {
     const turned = await drawn(9).withMetadata({ orientation: 6 }).png().toBuffer();
-    const picture = await decode(turned);
-    expect([picture.width, picture.height, picture.sourceWidth]).toEqual([40, 48, 40]);
+    const image = await decode(turned);
+    expect([image.width, image.height, image.sourceWidth]).toEqual([40, 48, 40]);
     const expected = await sharp(await drawn(9).png().toBuffer())
       .rotate(90)
       .raw()
       .toBuffer();
-    expect(difference(picture.data, expected)).toBe(0);
+    expect(difference(image.data, expected)).toBe(0);
   });
 
   it.each(['jpeg', 'png'] as const)('EXIF orientation is applied to a %s that is shrunk on the way', async (format) => {
     const [width, height] = [160, 96];
     const upright = await drawn(9, width, height).toFormat(format).toBuffer();
     const turned = await sharp(upright).withMetadata({ orientation: 6 }).toFormat(format, { quality: 100 }).toBuffer();
-    const picture = await decode(turned, (w, h) => (w === height && h === width ? 4 : 1));
-    expect([picture.width, picture.height]).toEqual([24, 40]);
-    expect([picture.sourceWidth, picture.sourceHeight]).toEqual([96, 160]);
+    const image = await decode(turned, (w, h) => (w === height && h === width ? 4 : 1));
+    expect([image.width, image.height]).toEqual([24, 40]);
+    expect([image.sourceWidth, image.sourceHeight]).toEqual([96, 160]);
     const expected = sharp(await sharp(upright).rotate(90).png().toBuffer()).resize(24, 40, { kernel: 'linear' });
     // Recompressed once, and averaged by the JPEG decoder instead of the resampler.
-    expect(difference(picture.data, await expected.raw().toBuffer())).toBeLessThan(3);
+    expect(difference(image.data, await expected.raw().toBuffer())).toBeLessThan(3);
   });
 
   it.each(['gif', 'webp'] as const)('an animated %s gives its first frame', async (format) => {
@@ -264,11 +264,11 @@ describe('decoding', () => {
     const [width, height] = [300, 203];
     for (const format of ['jpeg', 'png'] as const) {
       const bytes = await drawn(4, width, height).toFormat(format).toBuffer();
-      const picture = await decode(bytes, () => 4);
-      expect([picture.width, picture.height]).toEqual([75, 51]);
-      expect([picture.sourceWidth, picture.sourceHeight]).toEqual([width, height]);
+      const image = await decode(bytes, () => 4);
+      expect([image.width, image.height]).toEqual([75, 51]);
+      expect([image.sourceWidth, image.sourceHeight]).toEqual([width, height]);
       const averaged = await sharp(bytes).resize(75, 51, { fit: 'fill', kernel: 'linear' }).raw().toBuffer();
-      expect(difference(picture.data, averaged)).toBeLessThan(2);
+      expect(difference(image.data, averaged)).toBeLessThan(2);
     }
   });
 
@@ -276,10 +276,10 @@ describe('decoding', () => {
     const flaw = async (bytes: Buffer) =>
       decode(bytes).then(
         () => 'none',
-        (error: FlawedPicture) => error.flaw,
+        (error: FlawedImage) => error.flaw,
       );
     expect(await flaw(Buffer.alloc(0))).toBe('empty');
-    expect(await flaw(Buffer.from('text'))).toBe('notPicture');
+    expect(await flaw(Buffer.from('text'))).toBe('notImage');
     expect(await flaw((await jpeg(1)).subarray(0, -2))).toBe('cutShort');
     expect(sniff(Buffer.from('\0\0\0\x1cftypheic', 'latin1'), 12)).toBe('unsupported');
   });
@@ -318,7 +318,7 @@ it.skipIf(process.platform === 'win32' || process.getuid?.() === 0)(
   },
 );
 
-it('passes over what systems leave beside pictures', async () => {
+it('passes over what systems leave beside images', async () => {
   await fill(folder, { cat: 4, dog: 4 });
   for (const name of ['cat/.DS_Store', 'cat/Thumbs.db', 'dog/desktop.ini']) put(folder, name, 'x');
   const dataset = await open();
@@ -341,7 +341,7 @@ describe.skipIf(process.platform === 'win32')('links', () => {
 
   it('that stand for the folder itself are', async () => {
     await fill(folder, { cat: 4, dog: 4 });
-    const link = path.join(temporaryFolder(), 'pictures');
+    const link = path.join(temporaryFolder(), 'images');
     fs.symlinkSync(folder, link);
     expect((await open({ dataFolder: link })).counts).toEqual({ train: 4, validation: 2, test: 2 });
   });
@@ -351,7 +351,7 @@ describe('a run that goes on', () => {
   it('takes the split that it began with', async () => {
     await fill(folder, { cat: 8, dog: 8 });
     const first = await open();
-    // New pictures would change every choice.
+    // New images would change every choice.
     await fill(folder, { 'cat/new': 5 }, 2);
     const again = await open({ stored: first.split });
     expect(again.split).toEqual(first.split);
@@ -360,7 +360,7 @@ describe('a run that goes on', () => {
     expect((await open({ stored: first.split, dataFolder: undefined })).split).toEqual(first.split);
   });
 
-  it('stays with its own pictures when another folder is chosen, and follows them when they move', async () => {
+  it('stays with its own images when another folder is chosen, and follows them when they move', async () => {
     await fill(folder, { cat: 4, dog: 4 });
     const first = await open();
     const other = temporaryFolder();
@@ -373,7 +373,7 @@ describe('a run that goes on', () => {
     expect((await readAll(dataset, 'train')).images).toEqual((await readAll(first, 'train')).images);
   });
 
-  it('says so where a picture is missing or another one', async () => {
+  it('says so where an image is missing or another one', async () => {
     await fill(folder, { cat: 4, dog: 4 });
     const { split } = await open();
     put(folder, 'cat/1.jpg', await drawn(999, 60, 60).jpeg().toBuffer());
@@ -383,23 +383,23 @@ describe('a run that goes on', () => {
   });
 });
 
-it('names the folder, or the picture, that goes away during a run', async () => {
+it('names the folder, or the image, that goes away during a run', async () => {
   await fill(folder, { cat: 4, dog: 4 });
-  // Nothing is kept in memory, so every picture is read when its turn comes.
+  // Nothing is kept in memory, so every image is read when its turn comes.
   const dataset = await open({ cacheBytes: 0 });
   await readAll(dataset, 'train');
   const gone = path.join(folder, names(dataset, 'train')[0]!);
   fs.rmSync(gone);
-  await expect(readAll(dataset, 'train')).rejects.toThrow(`The picture ${gone} can no longer be read (ENOENT).`);
+  await expect(readAll(dataset, 'train')).rejects.toThrow(`The image ${gone} can no longer be read (ENOENT).`);
   fs.rmSync(folder, { recursive: true });
-  await expect(readAll(dataset, 'train')).rejects.toThrow(/The folder of pictures .* is no longer there/);
+  await expect(readAll(dataset, 'train')).rejects.toThrow(/The folder of images .* is no longer there/);
 });
 
-it('names the folder that goes away while its pictures are looked at', async () => {
+it('names the folder that goes away while its images are looked at', async () => {
   await fill(folder, { cat: 40, dog: 40 });
   // Told after each part of each class.
   const progress = () => fs.rmSync(folder, { recursive: true, force: true });
-  await expect(open({ progress })).rejects.toThrow(/The folder of pictures .* is no longer there/);
+  await expect(open({ progress })).rejects.toThrow(/The folder of images .* is no longer there/);
 });
 
 it('stops in the middle of the check where asked to', async () => {

@@ -140,7 +140,7 @@ describe('the axes', () => {
     }
   });
 
-  it('let the first batches and single spikes leave the picture, but never an epoch', () => {
+  it('let the first batches and single spikes leave the image, but never an epoch', () => {
     const steps = Array.from({ length: 100 }, (_, i) => ({ x: i / 10, y: i < 3 ? 2.3 : i === 60 ? 8 : 0.3 }));
     const top = lossAxisTop(steps, [{ x: 1, y: 0.35 }]);
     expect(top).toBeGreaterThanOrEqual(0.35);

@@ -1,8 +1,8 @@
-/** The stages of picture preparation against Pillow's own results (test/golden/augment, written by torchvision). */
+/** The stages of image preparation against Pillow's own results (test/golden/augment, written by torchvision). */
 import { readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { chainAxes, partOfAxis, Picture, Raster, resizeAxis } from '../../src/trainer/data/raster';
+import { chainAxes, partOfAxis, Image, Raster, resizeAxis } from '../../src/trainer/data/raster';
 
 const folder = 'test/golden/augment';
 interface Case {
@@ -16,15 +16,15 @@ interface Case {
 const cases = JSON.parse(readFileSync(`${folder}/parameters.json`, 'utf8')) as Case[];
 const size = 224;
 
-async function picture(name: string): Promise<Picture> {
+async function image(name: string): Promise<Image> {
   const { data, info } = await sharp(`${folder}/${name}.png`).raw().toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, data };
 }
 
 const whole = (length: number) => resizeAxis(length, 0, length, size);
 
-/** A raster that holds a picture of its own size as it is. */
-function holding(square: Picture): Raster {
+/** A raster that holds an image of its own size as it is. */
+function holding(square: Image): Raster {
   const raster = new Raster(size);
   raster.resample(square, whole(size), whole(size), true);
   return raster;
@@ -41,7 +41,7 @@ function difference(bytes: Uint8Array, expected: Uint8Array): number {
 const exact = 0.01;
 const oneRounding = 0.25;
 
-describe.each(cases.map((parameters, i) => ({ i, parameters })))('picture $i', ({ i, parameters }) => {
+describe.each(cases.map((parameters, i) => ({ i, parameters })))('image $i', ({ i, parameters }) => {
   const { crop, rotate_degrees_counter_clockwise: degrees, brightness, contrast, saturation, hue } = parameters;
 
   // Each stage starts from Pillow's result of the stage before, so that no difference hides behind another.
@@ -52,7 +52,7 @@ describe.each(cases.map((parameters, i) => ({ i, parameters })))('picture $i', (
     ['saturation', 'contrast', (raster) => raster.saturation(saturation)],
     ['hue', 'saturation', (raster) => raster.hue(hue)],
   ])('%s is Pillow’s', async (stage, before, apply) => {
-    const [from, to] = [await picture(`${i}-${before}`), await picture(`${i}-${stage}`)];
+    const [from, to] = [await image(`${i}-${before}`), await image(`${i}-${stage}`)];
     const raster = holding(from);
     if (stage !== 'rotate') raster.separate();
     apply(raster);
@@ -63,7 +63,7 @@ describe.each(cases.map((parameters, i) => ({ i, parameters })))('picture $i', (
   });
 
   it('crop, flip and the resize for evaluation are Pillow’s', async () => {
-    const source = await picture(`${i}-source`);
+    const source = await image(`${i}-source`);
     const columns = resizeAxis(source.width, crop.left, crop.width, size);
     const rows = resizeAxis(source.height, crop.top, crop.height, size);
     const raster = new Raster(size);
@@ -73,7 +73,7 @@ describe.each(cases.map((parameters, i) => ({ i, parameters })))('picture $i', (
     ) => {
       raster.resample(source, ...axes);
       raster.separate();
-      return difference(raster.bytes(), (await picture(`${i}-${stage}`)).data);
+      return difference(raster.bytes(), (await image(`${i}-${stage}`)).data);
     };
     expect(await made('crop', rows, columns, true)).toBeLessThan(oneRounding);
     expect(await made('flip', rows, partOfAxis(columns, 0, size, true), true)).toBeLessThan(oneRounding);
@@ -81,7 +81,7 @@ describe.each(cases.map((parameters, i) => ({ i, parameters })))('picture $i', (
   });
 
   it('all stages in a row stay close to Pillow’s', async () => {
-    const source = await picture(`${i}-source`);
+    const source = await image(`${i}-source`);
     const columns = resizeAxis(source.width, crop.left, crop.width, size);
     const raster = new Raster(size);
     raster.resample(
@@ -97,12 +97,12 @@ describe.each(cases.map((parameters, i) => ({ i, parameters })))('picture $i', (
     raster.saturation(saturation);
     raster.hue(hue);
     // A unit of difference after the first stage can grow through the factors of the later ones and HSV's coarse hues.
-    expect(difference(raster.bytes(), (await picture(`${i}-hue`)).data)).toBeLessThan(1);
+    expect(difference(raster.bytes(), (await image(`${i}-hue`)).data)).toBeLessThan(1);
   });
 });
 
-/** A picture of 8 × 6 pixels with a value of its own in each place. */
-const small: Picture = { width: 8, height: 6, data: Uint8Array.from({ length: 144 }, (_, i) => (i * 37) % 256) };
+/** An image of 8 × 6 pixels with a value of its own in each place. */
+const small: Image = { width: 8, height: 6, data: Uint8Array.from({ length: 144 }, (_, i) => (i * 37) % 256) };
 
 /** The planes of a raster as the network would see them, in 0 to 255. */
 function values(raster: Raster): Float32Array {
@@ -146,9 +146,9 @@ it('chains two resizes into the one that they amount to', () => {
   through(chainAxes(first, second), input).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 4));
 });
 
-it('a rotation with reflect shows the picture mirrored at its borders', () => {
+it('a rotation with reflect shows the image mirrored at its borders', () => {
   const side = 6;
-  const square: Picture = { width: side, height: side, data: small.data.subarray(0, side * side * 3) };
+  const square: Image = { width: side, height: side, data: small.data.subarray(0, side * side * 3) };
   const raster = new Raster(side);
   const axis = resizeAxis(side, 0, side, side);
   raster.resample(square, axis, axis, false);
@@ -174,7 +174,7 @@ it('a rotation with reflect shows the picture mirrored at its borders', () => {
 
 it('contrast by channel keeps each channel’s mean and scales what differs from it', () => {
   const side = 5;
-  const square: Picture = { width: side, height: side, data: Uint8Array.from({ length: 75 }, (_, i) => 90 + (i % 41)) };
+  const square: Image = { width: side, height: side, data: Uint8Array.from({ length: 75 }, (_, i) => 90 + (i % 41)) };
   const raster = new Raster(side);
   const axis = resizeAxis(side, 0, side, side);
   raster.resample(square, axis, axis, false);
@@ -190,7 +190,7 @@ it('contrast by channel keeps each channel’s mean and scales what differs from
 
 it('writes one channel as Pillow’s grey, normalised', () => {
   const side = 3;
-  const square: Picture = {
+  const square: Image = {
     width: side,
     height: side,
     data: Uint8Array.from({ length: 27 }, (_, i) => (i * 53) % 256),

@@ -4,13 +4,13 @@ import * as path from 'node:path';
 import sharp from 'sharp';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Claim, claims, finder, level, order, Verdict } from '../../bench/parts/claims';
-import { draw } from '../../bench/parts/curves';
+import { draw } from '../../bench/parts/charts';
 import { asManyDigits, measured, MeasuredEpoch, MeasuredRun, wanted } from '../../bench/parts/measured';
 import { writeReport } from '../../bench/parts/report';
 import { resolveExperiment } from '../../src/core/experiment';
 import { findExperiment } from '../../src/disk/experimentFiles';
 import { History } from '../../src/core/history';
-import { temporaryFolder } from './drawnPictures';
+import { temporaryFolder } from './drawnImages';
 
 const epoch = (figures: Partial<MeasuredEpoch> = {}): MeasuredEpoch => ({
   trainLoss: 0.5,
@@ -78,7 +78,7 @@ describe('a claim', () => {
     run('alexnet-catdog-pretrained', accuracy, [epoch()], { start });
   const steady = resnet([0.6, 0.4, 0.2], [0.7, 0.72, 0.74]);
   const rough = resnet([0.3, 0.6, 0.2, 0.7], [0.5, 0.9, 0.4, 0.9]);
-  // Ten runs each, so that 100 pictures are enough to tell them apart.
+  // Ten runs each, so that 100 images are enough to tell them apart.
   const many = (make: (seed: number) => MeasuredRun) => Array.from({ length: 10 }, (_, seed) => make(seed));
   const uneven = {
     epochs: [0.6, 0.65, 0.5].map((trainLoss, i) => epoch({ trainLoss, validationAccuracy: 0.6 + (i % 2) / 10 })),
@@ -126,8 +126,8 @@ describe('a claim', () => {
     ],
     ['a best of 99 %', /tops out/, [run('alexnet-catdog', 0.99, [epoch({ validationAccuracy: 0.99 })])], 'disagrees'],
     ['VGG-16 at 85 %', /VGG-16/, [vgg(0.85, 32), learning()], 'agrees'],
-    ['VGG-16 at 50 % on smaller pictures', /VGG-16/, [vgg(0.5, 32), learning()], 'cannot be shown at this size'],
-    ['VGG-16 at 50 % on equal pictures', /VGG-16/, [vgg(0.5, 64), learning()], 'disagrees'],
+    ['VGG-16 at 50 % on smaller images', /VGG-16/, [vgg(0.5, 32), learning()], 'cannot be shown at this size'],
+    ['VGG-16 at 50 % on equal images', /VGG-16/, [vgg(0.5, 64), learning()], 'disagrees'],
     ['a steady ResNet-18', /steadily/, many(() => steady).concat(...moving), 'agrees'],
     ['a rough ResNet-18', /steadily/, many(() => rough).concat(...moving), 'disagrees'],
     [
@@ -191,9 +191,9 @@ describe('a claim', () => {
 
 describe('accuracies', () => {
   it('differ only beyond two standard errors', () => {
-    // One run on 100 pictures at 80 %: sqrt(0.8 × 0.2 / 100) = 0.04.
+    // One run on 100 images at 80 %: sqrt(0.8 × 0.2 / 100) = 0.04.
     expect(level([0.8], 100)).toEqual({ mean: 0.8, error: expect.closeTo(0.04, 12) });
-    // Seeds that scatter more than pictures explain: sd 0.1 over √4.
+    // Seeds that scatter more than images explain: sd 0.1 over √4.
     expect(level([0.7, 0.9, 0.7, 0.9], 10_000).error).toBeCloseTo(Math.sqrt(0.04 / 3) / 2, 12);
     expect(level([1], 100).error).toBeGreaterThan(0);
     expect(order(level([0.8], 100), level([0.7], 100))).toBe(0);
@@ -217,13 +217,13 @@ describe('the page', () => {
     expect(page).toMatch(/`alexnet-catdog` \(quick\) .*78\.0 % ± 4\.1 % test \(1 of 3 runs\)/);
     expect(page).toMatch(/`vgg16-catdog` \(quick\) .*not yet run \(0 of 3\)/);
     expect(page).toContain('**ResNet-18 trains most steadily.** — not yet run');
-    const pictures = [...page.matchAll(/!\[[^\]]+\]\(([^)]+)\)/g)].map((m) => m[1]!);
-    expect(pictures).toContain('images/results/alexnet-accuracy.svg');
-    for (const picture of pictures) {
-      const { width } = await sharp(path.join(folder, picture)).metadata();
-      expect(width, picture).toBe(640);
+    const images = [...page.matchAll(/!\[[^\]]+\]\(([^)]+)\)/g)].map((m) => m[1]!);
+    expect(images).toContain('images/results/alexnet-accuracy.svg');
+    for (const image of images) {
+      const { width } = await sharp(path.join(folder, image)).metadata();
+      expect(width, image).toBe(640);
     }
-    expect(fs.readdirSync(path.join(folder, 'images/results'))).toHaveLength(pictures.length);
+    expect(fs.readdirSync(path.join(folder, 'images/results'))).toHaveLength(images.length);
   });
 
   it('wants runs that the experiments can make, each of them once', () => {

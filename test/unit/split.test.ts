@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { ResolvedExperiment } from '../../src/core/experiment';
 import type { Part } from '../../src/trainer/data/dataset';
 import { Candidate, drawSplit, readSplit, StoredSplit, writeSplit } from '../../src/trainer/data/split';
-import { temporaryFolder } from './drawnPictures';
+import { temporaryFolder } from './drawnImages';
 
 type Asked = { train: number; validation: number; test?: number };
 const experiment = (
@@ -30,8 +30,8 @@ function candidates(...classes: (number | Partial<Record<Part, number>>)[]): Can
   return made.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function draw(pictures: Candidate[], asked: ReturnType<typeof experiment>) {
-  const allotments = drawSplit(pictures, ['cat', 'dog'], asked, 'here');
+function draw(images: Candidate[], asked: ReturnType<typeof experiment>) {
+  const allotments = drawSplit(images, ['cat', 'dog'], asked, 'here');
   const names = (part: Part) =>
     allotments.filter((a) => a.part === part).flatMap(({ order, wanted }) => order.slice(0, wanted).map((e) => e.name));
   const count = (part: Part, label: number) =>
@@ -40,7 +40,7 @@ function draw(pictures: Candidate[], asked: ReturnType<typeof experiment>) {
 }
 
 describe('a split', () => {
-  it('has the notes’ proportions in every class and no picture twice', () => {
+  it('has the notes’ proportions in every class and no image twice', () => {
     const { names, count } = draw(candidates(1000, 500), experiment(course));
     expect([0, 1].map((label) => [count('train', label), count('validation', label), count('test', label)])).toEqual([
       [800, 100, 100],
@@ -51,10 +51,10 @@ describe('a split', () => {
   });
 
   it('is a function of the seed', () => {
-    const pictures = candidates(200, 200);
-    const once = draw(pictures, experiment(course)).names('test');
-    expect(draw(pictures, experiment(course)).names('test')).toEqual(once);
-    expect(draw(pictures, experiment(course, 2)).names('test')).not.toEqual(once);
+    const images = candidates(200, 200);
+    const once = draw(images, experiment(course)).names('test');
+    expect(draw(images, experiment(course)).names('test')).toEqual(once);
+    expect(draw(images, experiment(course, 2)).names('test')).not.toEqual(once);
     // A random choice, not the first or the last ones.
     expect(once.some((name) => Number(name.slice(2)) < 100) && once.some((name) => Number(name.slice(2)) >= 100)).toBe(
       true,
@@ -62,9 +62,9 @@ describe('a split', () => {
   });
 
   it('under a limit is a part of the whole one, in proportion', () => {
-    const pictures = candidates(1000, 1000);
-    const whole = draw(pictures, experiment(course));
-    const limited = draw(pictures, experiment(course, 1, 400));
+    const images = candidates(1000, 1000);
+    const whole = draw(images, experiment(course));
+    const limited = draw(images, experiment(course, 1, 400));
     expect([limited.count('train', 0), limited.count('train', 1)]).toEqual([200, 200]);
     expect([limited.count('validation', 0), limited.count('test', 1)]).toEqual([25, 25]);
     for (const part of ['train', 'validation', 'test'] as const) {
@@ -73,9 +73,9 @@ describe('a split', () => {
     }
   });
 
-  it('keeps what the folder assigns and splits the rest off its training pictures', () => {
-    const pictures = candidates({ train: 900, test: 100 }, { train: 900, test: 100 });
-    const { names, count } = draw(pictures, experiment(course));
+  it('keeps what the folder assigns and splits the rest off its training images', () => {
+    const images = candidates({ train: 900, test: 100 }, { train: 900, test: 100 });
+    const { names, count } = draw(images, experiment(course));
     expect(names('test').every((name) => name.startsWith('test/'))).toBe(true);
     expect([count('train', 0), count('validation', 0), count('test', 0)]).toEqual([800, 100, 100]);
     expect([...names('train'), ...names('validation')].every((name) => name.startsWith('train/'))).toBe(true);
@@ -86,7 +86,7 @@ describe('a split', () => {
     expect([count('train', 0), count('validation', 0), count('test', 0)]).toEqual([80, 20, 0]);
   });
 
-  it('takes numbers of pictures too', () => {
+  it('takes numbers of images too', () => {
     const { count } = draw(candidates(100, 300), experiment({ train: 200, validation: 40 }));
     expect([count('train', 0), count('train', 1), count('validation', 0), count('validation', 1)]).toEqual([
       50, 150, 10, 30,
@@ -98,7 +98,7 @@ describe('a split', () => {
     expect([count('train', 0), count('validation', 0), count('test', 0)]).toEqual([1, 1, 1]);
     expect([count('train', 1), count('validation', 1), count('test', 1)]).toEqual([3, 1, 1]);
     expect(() => draw(candidates(1, 1), experiment(course))).toThrow(
-      'here has 1 pictures of “cat”; dividing them takes at least 3. Add pictures, or name another folder.',
+      'here has 1 images of “cat”; dividing them takes at least 3. Add images, or name another folder.',
     );
     expect(() => draw(candidates(50, 50), experiment({ train: 90, validation: 20 }))).toThrow(
       /asks for 110 .* has 100/,
@@ -110,7 +110,7 @@ describe('split.json', () => {
   const split: StoredSplit = {
     format: 1,
     source: 'folder',
-    root: '/pictures',
+    root: '/images',
     classNames: ['cat', 'dog'],
     parts: {
       train: [
@@ -128,7 +128,7 @@ describe('split.json', () => {
     expect(readSplit(run)).toBeUndefined();
     writeSplit(run, split);
     expect(readSplit(run)).toEqual(split);
-    // One picture a line.
+    // One image a line.
     expect(
       text(run)
         .split('\n')

@@ -287,7 +287,7 @@ describe('a hostile file is refused with a sentence', () => {
     expect(() => open(bytes)).toThrow(sentence);
   });
 
-  it('of another kind: empty, a picture, a folder, a zip of something else', () => {
+  it('of another kind: empty, an image, a folder, a zip of something else', () => {
     expect(() => open(Buffer.alloc(0))).toThrow(/shorter than it should be/);
     expect(() => open(fs.readFileSync('media/icon.png'))).toThrow(/no file that torch.save wrote/);
     expect(() => StateDict.open(folder)).toThrow(/no file|could not be read/);

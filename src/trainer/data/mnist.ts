@@ -135,7 +135,7 @@ function readIdx(folder: string, { name, magic, count, sha256 }: IdxFile): Uint8
   return bytes.subarray(header);
 }
 
-/** Writes one 28×28 picture, values 0 to 255, into channels × size × size normalised values. */
+/** Writes one 28×28 image, values 0 to 255, into channels × size × size normalised values. */
 type Place = (pixels: Uint8Array, from: number, out: Float32Array, to: number) => void;
 
 function placement({ size, channels, fit, normalize, antialias }: ResolvedExperiment['input']): Place {

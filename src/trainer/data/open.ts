@@ -6,22 +6,22 @@ import type { DataPlaces } from '../../core/contracts/tasks';
 import { cifar10Source } from './cifar10';
 import type { Dataset } from './dataset';
 import { mnistDataset, readMnist } from './mnist';
-import { DataSurroundings, folderSource, pictureDataset, PictureSource } from './pictures';
+import { DataSurroundings, folderSource, imageDataset, ImageSource } from './images';
 
 export interface OpenOptions extends DataSurroundings, DataPlaces {}
 
-/** Names under which the pictures of cats and dogs are found by themselves. */
+/** Names under which the images of cats and dogs are found by themselves. */
 const catDogFolders = ['cat_dog', 'PetImages'];
 
 /** @throws UserError that names the file or setting at fault */
 export async function openDataset(experiment: ResolvedExperiment, options: OpenOptions): Promise<Dataset> {
   const { name } = experiment.dataset;
   if (name === 'mnist') return mnistDataset(readMnist(options.dataFolder), experiment);
-  return pictureDataset(await pictureSource(name, options), experiment, options);
+  return imageDataset(await imageSource(name, options), experiment, options);
 }
 
-/** The pictures that a dataset other than MNIST consists of. @throws UserError */
-export async function pictureSource(name: 'cat-dog' | 'cifar8', options: OpenOptions): Promise<PictureSource> {
+/** The images that a dataset other than MNIST consists of. @throws UserError */
+export async function imageSource(name: 'cat-dog' | 'cifar8', options: OpenOptions): Promise<ImageSource> {
   const folder = name === 'cat-dog' ? catDogFolder(options) : undefined;
   return folder === undefined ? cifar10Source(name, options) : folderSource(folder, options.pause);
 }

@@ -1,5 +1,5 @@
 /**
- * One square picture on its way to the network: resampled out of a decoded one, turned, recoloured and normalised, with
+ * One square image on its way to the network: resampled out of a decoded one, turned, recoloured and normalised, with
  * the arithmetic of Pillow, which torchvision's transforms use. augment.ts says what to do with which figures;
  * kernels.ts holds the loops.
  */
@@ -7,7 +7,7 @@ import { pageBytes, WasmMemory } from '../assembler';
 import { openKernels } from './kernels';
 
 /** Bytes as decoded: rows of red, green, blue. */
-export interface Picture {
+export interface Image {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
@@ -75,7 +75,7 @@ export function chainAxes(first: Axis, second: Axis): Axis {
   return { starts, weights, taps };
 }
 
-/** A part of an axis's outputs, in reverse order where the picture is mirrored. */
+/** A part of an axis's outputs, in reverse order where the image is mirrored. */
 export function partOfAxis(axis: Axis, from: number, outputs: number, mirrored = false): Axis {
   const { taps } = axis;
   const starts = axis.starts.slice(from, from + outputs);
@@ -92,7 +92,7 @@ const vectorBytes = 16;
 const aligned = (bytes: number): number => Math.ceil(bytes / vectorBytes) * vectorBytes;
 const wholeMask = (whole: boolean): number => (whole ? -1 : 0);
 
-/** Works on one picture at a time; holds a few megabytes, and room for the largest picture that it has met. */
+/** Works on one image at a time; holds a few megabytes, and room for the largest image that it has met. */
 export class Raster {
   private readonly kernels = openKernels();
   private readonly memory: WasmMemory = this.kernels.memory;
@@ -105,10 +105,10 @@ export class Raster {
   private readonly planes: number;
   private readonly greyPlane: number;
   private readonly result: number;
-  /** Where the room for a source picture and its tables begins. */
+  /** Where the room for a source image and its tables begins. */
   private readonly free: number;
 
-  /** @param size width and height of the pictures to make */
+  /** @param size width and height of the images to make */
   constructor(readonly size: number) {
     this.pixelCount = size * size;
     this.vectors = Math.ceil(this.pixelCount / 4);
@@ -124,11 +124,11 @@ export class Raster {
   }
 
   /**
-   * Fills the raster from a decoded picture.
-   * @param whole whether values are rounded, as in a picture of bytes
+   * Fills the raster from a decoded image.
+   * @param whole whether values are rounded, as in an image of bytes
    */
-  resample(picture: Picture, rows: Axis, columns: Axis, whole: boolean): void {
-    const { data, width } = picture;
+  resample(image: Image, rows: Axis, columns: Axis, whole: boolean): void {
+    const { data, width } = image;
     const stride = width * 3;
     const firstColumn = Math.min(columns.starts[0]!, columns.starts[this.size - 1]!);
     const lastColumn = Math.max(columns.starts[0]!, columns.starts[this.size - 1]!) + columns.taps;
@@ -151,9 +151,9 @@ export class Raster {
   }
 
   /**
-   * Turns the picture about its centre, bilinearly.
+   * Turns the image about its centre, bilinearly.
    * @param degrees counter-clockwise
-   * @param fill black corners, or the picture mirrored at its borders
+   * @param fill black corners, or the image mirrored at its borders
    */
   rotate(degrees: number, fill: 'constant' | 'reflect', whole: boolean): void {
     const angle = (degrees * Math.PI) / 180;
@@ -171,7 +171,7 @@ export class Raster {
     this.kernels.functions.blend(this.planes, 3 * this.vectors, 0, factor, wholeMask(true));
   }
 
-  /** About the picture's mean grey. */
+  /** About the image's mean grey. */
   contrast(factor: number): void {
     this.kernels.functions.grey(this.planes, this.planeBytes, this.vectors, this.greyPlane);
     const mean = Math.floor(this.mean(this.greyPlane) + 0.5);
@@ -198,8 +198,8 @@ export class Raster {
   }
 
   /**
-   * The picture as the network sees it.
-   * @param out channels × size × size values, (value / 255 − mean) / std; one channel is the picture in grey
+   * The image as the network sees it.
+   * @param out channels × size × size values, (value / 255 − mean) / std; one channel is the image in grey
    */
   write(out: Float32Array, mean: readonly number[], std: readonly number[]): void {
     const channels = out.length / this.pixelCount;
@@ -214,7 +214,7 @@ export class Raster {
     out.set(new Float32Array(this.memory.buffer, this.result, out.length));
   }
 
-  /** The picture as it stands, as rows of red, green, blue bytes. */
+  /** The image as it stands, as rows of red, green, blue bytes. */
   bytes(): Uint8Array {
     const out = new Uint8ClampedArray(this.pixelCount * 3);
     for (let c = 0; c < 3; c++) {
@@ -228,7 +228,7 @@ export class Raster {
   private mean(plane: number): number {
     const whole = this.pixelCount >> 2;
     let sum = this.kernels.functions.sumOf(plane, whole);
-    // What lies behind the last pixel in its vector is no part of the picture.
+    // What lies behind the last pixel in its vector is no part of the image.
     for (const value of new Float32Array(this.memory.buffer, plane + whole * vectorBytes, this.pixelCount % 4)) {
       sum += value;
     }

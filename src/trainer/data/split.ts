@@ -1,6 +1,6 @@
 /**
- * Which picture is trained on, validated with and tested with: drawn from the seed, class by class, so that every part
- * has the classes in the proportions of the whole, and no picture is in two parts. A run keeps its split in split.json.
+ * Which image is trained on, validated with and tested with: drawn from the seed, class by class, so that every part
+ * has the classes in the proportions of the whole, and no image is in two parts. A run keeps its split in split.json.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -11,9 +11,9 @@ import type { Part } from './dataset';
 
 export const parts: readonly Part[] = ['train', 'validation', 'test'];
 
-/** A picture by name, within its source. */
+/** An image by name, within its source. */
 export interface Example {
-  /** Relative to the source's folder, with '/' between the parts; sorts and identifies the picture. */
+  /** Relative to the source's folder, with '/' between the parts; sorts and identifies the image. */
   readonly name: string;
   readonly label: number;
   /** Size of the file. */
@@ -21,7 +21,7 @@ export interface Example {
 }
 
 export interface Candidate extends Example {
-  /** The part that the source itself puts the picture in, if it does. */
+  /** The part that the source itself puts the image in, if it does. */
   readonly part?: Part;
 }
 
@@ -35,7 +35,7 @@ export interface StoredSplit {
   readonly parts: Readonly<Record<Part, readonly Example[]>>;
 }
 
-/** The pictures of one class in one part, in the order in which they are taken, and how many are wanted. */
+/** The images of one class in one part, in the order in which they are taken, and how many are wanted. */
 export interface Allotment {
   readonly part: Part;
   readonly label: number;
@@ -45,10 +45,10 @@ export interface Allotment {
 
 /**
  * Draws the parts. What the source itself assigns stays there; a part that the experiment asks for and the source does
- * not give is split off the source's training pictures. A part that the experiment leaves out (`test`) stays empty.
+ * not give is split off the source's training images. A part that the experiment leaves out (`test`) stays empty.
  * @param candidates sorted by name
- * @param place what the pictures come from, for messages
- * @throws UserError when there are too few pictures
+ * @param place what the images come from, for messages
+ * @throws UserError when there are too few images
  */
 export function drawSplit(
   candidates: readonly Candidate[],
@@ -75,8 +75,8 @@ export function drawSplit(
     const counts = shareOut(own.length, fractions);
     if (!counts) {
       throw new UserError(
-        message('picturesTooFew', { folder: place, count: own.length, name, least: pooled.length }),
-        message('picturesTooFewAdvice'),
+        message('imagesTooFew', { folder: place, count: own.length, name, least: pooled.length }),
+        message('imagesTooFewAdvice'),
       );
     }
     let next = 0;
@@ -129,7 +129,7 @@ function shareOut(n: number, fractions: readonly number[]): number[] | undefined
 
 const splitFile = 'split.json';
 
-/** The text of split.json: one line per picture, so that it can be read and compared. */
+/** The text of split.json: one line per image, so that it can be read and compared. */
 export function splitText({ parts: examples, ...head }: StoredSplit): string {
   const lines = parts.map((part) => {
     const rows = examples[part].map(({ name, label, bytes }) => `   ${JSON.stringify([name, label, bytes])}`);

@@ -1,6 +1,6 @@
-/** A worker thread of the data pipeline (dist/pictures.js): prepares pictures of the batches that loader.ts asks for. */
+/** A worker thread of the data pipeline (dist/images.js): prepares images of the batches that loader.ts asks for. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { FromWorker, PictureLost, ToWorker, workOn } from './loader';
+import { FromWorker, ImageLost, ToWorker, workOn } from './loader';
 import { Plan, Preparation } from './prepare';
 
 const preparation = new Preparation(workerData as Plan);
@@ -13,9 +13,9 @@ parentPort!.on('message', (job: ToWorker) => {
     try {
       await workOn(preparation, job);
     } catch (error) {
-      const { entry, message: reason } = error as PictureLost;
+      const { entry, message: reason } = error as ImageLost;
       answer =
-        error instanceof PictureLost ? { id: job.id, lost: { entry, reason } } : { id: job.id, defect: String(error) };
+        error instanceof ImageLost ? { id: job.id, lost: { entry, reason } } : { id: job.id, defect: String(error) };
     }
     parentPort!.postMessage(answer);
   });

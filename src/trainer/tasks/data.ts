@@ -1,13 +1,13 @@
 /**
- * Tells of a dataset without training on it: where it lies, how many pictures it has, which files cannot be used, and
+ * Tells of a dataset without training on it: where it lies, how many images it has, which files cannot be used, and
  * under what terms it may be used. It fetches and verifies where that is asked for. `main.ts` calls it for
  * `convlab data` and the editor's datasets view.
  */
 import type { DatasetReport, DatasetRequest } from '../../core/contracts/tasks';
 import { isFetched } from '../data/cifar10';
 import { mnistClasses, mnistProvenance, readMnist } from '../data/mnist';
-import { pictureSource } from '../data/open';
-import { checkPictures, DataSurroundings, leftOutMessages, PictureSource } from '../data/pictures';
+import { imageSource } from '../data/open';
+import { checkImages, DataSurroundings, leftOutMessages, ImageSource } from '../data/images';
 
 /** @throws UserError where the dataset cannot be had, and whatever `pause` throws */
 export async function reportDataset(
@@ -15,8 +15,8 @@ export async function reportDataset(
   surroundings: Pick<DataSurroundings, 'progress' | 'pause' | 'workers'>,
 ): Promise<DatasetReport> {
   if (dataset === 'mnist') return reportMnist(places.dataFolder);
-  const source = await pictureSource(dataset, { ...places, ...surroundings, unfetched: !verify });
-  const found = verify && !source.held ? await checkPictures(source, surroundings) : [];
+  const source = await imageSource(dataset, { ...places, ...surroundings, unfetched: !verify });
+  const found = verify && !source.held ? await checkImages(source, surroundings) : [];
   const leftOut = [...source.leftOut, ...found];
   const flawed = new Set(found.map(({ name }) => name));
   const good = source.candidates.filter(({ name }) => !flawed.has(name));
@@ -33,8 +33,8 @@ export async function reportDataset(
   };
 }
 
-/** How many pictures the source itself puts in each part. */
-function partsOf(good: PictureSource['candidates']): DatasetReport['parts'] {
+/** How many images the source itself puts in each part. */
+function partsOf(good: ImageSource['candidates']): DatasetReport['parts'] {
   const parts: { train?: number; validation?: number; test?: number } = {};
   for (const { part } of good) if (part) parts[part] = (parts[part] ?? 0) + 1;
   return parts;

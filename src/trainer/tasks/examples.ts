@@ -1,25 +1,25 @@
 /**
- * A contact sheet: a few training pictures as they are, and as the augmentation of several epochs makes them, just as the
- * network meets them. `main.ts` makes one for the editor, before a run or, with the run's own pictures, beside it.
+ * A contact sheet: a few training images as they are, and as the augmentation of several epochs makes them, just as the
+ * network meets them. `main.ts` makes one for the editor, before a run or, with the run's own images, beside it.
  */
 import type { Sharp, SharpOptions } from 'sharp';
 import type { ExamplesRequest, ExampleSheet } from '../../core/contracts/tasks';
 import { Dataset, normalizations } from '../data/dataset';
 import { loadDecoder } from '../data/decode';
 import { openDataset } from '../data/open';
-import type { DataSurroundings } from '../data/pictures';
-import { PictureLost } from '../data/loader';
+import type { DataSurroundings } from '../data/images';
+import { ImageLost } from '../data/loader';
 import { readSplit } from '../data/split';
 
-/** Pictures on a sheet that shows what augmentation does to each of them, and the epochs that it shows. */
+/** Images on a sheet that shows what augmentation does to each of them, and the epochs that it shows. */
 const augmentedExamples = 6;
 const shownEpochs = [1, 2, 3, 4, 5, 6, 7];
-/** Pictures on a sheet that shows each as it is. */
+/** Images on a sheet that shows each as it is. */
 const plainExamples = 24;
-/** Small pictures are sent as they are; of larger ones nobody sees what JPEG changes. */
+/** Small images are sent as they are; of larger ones nobody sees what JPEG changes. */
 const largestPng = 64;
 
-/** One thread is enough for a few pictures, and room for those alone; the others are not looked at. */
+/** One thread is enough for a few images, and room for those alone; the others are not looked at. */
 const sparing = { unchecked: true, workers: 0, cacheBytes: 64 * 2 ** 20 };
 
 /**
@@ -30,7 +30,7 @@ export async function exampleSheet(
   surroundings: Pick<DataSurroundings, 'progress' | 'pause'>,
 ): Promise<ExampleSheet> {
   const stored = run === undefined ? undefined : readSplit(run);
-  const encode = pictureEncoder(experiment.input, await loadDecoder());
+  const encode = imageEncoder(experiment.input, await loadDecoder());
   const dataset = await openDataset(experiment, { ...places, ...surroundings, stored, ...sparing });
   try {
     const epochs = experiment.augment ? shownEpochs.filter((epoch) => epoch <= experiment.epochs) : [];
@@ -47,7 +47,7 @@ export async function exampleSheet(
   }
 }
 
-/** Places all over the training pictures, which are in the order of their classes. */
+/** Places all over the training images, which are in the order of their classes. */
 function spread(available: number, count: number): number[] {
   const shown = Math.min(available, count);
   return Array.from({ length: shown }, (_, i) => Math.floor(((i + 0.5) * available) / shown));
@@ -60,24 +60,24 @@ async function show(
   epochs: readonly number[],
   { channels, size }: ExamplesRequest['experiment']['input'],
   encode: (values: Float32Array) => Promise<string>,
-): Promise<{ className: string; pictures: string[] } | undefined> {
+): Promise<{ className: string; images: string[] } | undefined> {
   const labels = new Int32Array(1);
-  const pictures: string[] = [];
+  const images: string[] = [];
   for (const epoch of epochs) {
     const values = new Float32Array(channels * size * size);
     try {
       await dataset.read('train', Uint32Array.of(index), epoch, values, labels);
     } catch (error) {
-      if ((error as Error).cause instanceof PictureLost) return undefined;
+      if ((error as Error).cause instanceof ImageLost) return undefined;
       throw error;
     }
-    pictures.push(await encode(values));
+    images.push(await encode(values));
   }
-  return { className: dataset.classNames[labels[0]!]!, pictures };
+  return { className: dataset.classNames[labels[0]!]!, images };
 }
 
-/** Turns network inputs back into pictures, as `data:` URLs. */
-function pictureEncoder(
+/** Turns network inputs back into images, as `data:` URLs. */
+function imageEncoder(
   { channels, size, normalize }: ExamplesRequest['experiment']['input'],
   sharp: (input: Buffer, options: SharpOptions) => Sharp,
 ): (values: Float32Array) => Promise<string> {
@@ -88,9 +88,9 @@ function pictureEncoder(
     for (let c = 0; c < channels; c++) {
       for (let i = 0; i < area; i++) bytes[i * channels + c] = (values[c * area + i]! * std[c]! + mean[c]!) * 255;
     }
-    const picture = sharp(Buffer.from(bytes.buffer), { raw: { width: size, height: size, channels } });
+    const image = sharp(Buffer.from(bytes.buffer), { raw: { width: size, height: size, channels } });
     const [kind, encoded] =
-      size <= largestPng ? ['png', picture.png()] : ['jpeg', picture.jpeg({ quality: 90, chromaSubsampling: '4:4:4' })];
+      size <= largestPng ? ['png', image.png()] : ['jpeg', image.jpeg({ quality: 90, chromaSubsampling: '4:4:4' })];
     return `data:image/${kind};base64,${(await (encoded as Sharp).toBuffer()).toString('base64')}`;
   };
 }

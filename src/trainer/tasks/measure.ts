@@ -1,6 +1,6 @@
 /**
  * Measures how fast an engine trains and evaluates networks on this machine: real steps through `Engine.compile`, on
- * random pictures. `main.ts` calls {@link measureEngine} for `convlab engines --measure`, `estimate.ts` measures one shape.
+ * random images. `main.ts` calls {@link measureEngine} for `convlab engines --measure`, `estimate.ts` measures one shape.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -192,8 +192,8 @@ async function timeShape(engine: Engine, shape: StepShape, stopRequested: () => 
     const affordable = Math.floor((longestStep / step.usual) * batchSize);
     const usual = evaluationBatchSize(batchSize, inputElements);
     const evaluatedExamples = Math.min(usual, Math.max(batchSize, affordable));
-    const pictures = batchOf(evaluatedExamples);
-    const evaluation = await settle(() => model.evaluate(pictures));
+    const images = batchOf(evaluatedExamples);
+    const evaluation = await settle(() => model.evaluate(images));
     return {
       shape,
       stepSeconds: step.usual,

@@ -42,7 +42,7 @@ export function exportRun(runFolder: string, format: ExportFormat, out: string):
       run,
       convlab,
       classes: JSON.stringify(started.classNames),
-      // Pictures are numbers from 0 to 1, channel by channel, minus the mean, over the standard deviation.
+      // Images are numbers from 0 to 1, channel by channel, minus the mean, over the standard deviation.
       mean: JSON.stringify(mean.slice(0, channels)),
       std: JSON.stringify(std.slice(0, channels)),
       size: String(size),

@@ -12,7 +12,7 @@ import { digestOf, download } from './download';
 /** Where torchvision's models have their weights (torchvision/models/*.py); CONVLAB_WEIGHTS names a mirror of it. */
 const published = 'https://download.pytorch.org/models/';
 
-/** Experiments that stand in for ImageNet where it cannot be had: they train the same network on other pictures. */
+/** Experiments that stand in for ImageNet where it cannot be had: they train the same network on other images. */
 const standIns: Partial<Record<NetworkName, string>> = { alexnet: 'alexnet-cifar8' };
 
 export interface ImagenetSurroundings {

@@ -1,5 +1,5 @@
 /**
- * A trained network as an ONNX model of its own, for other programs: plain operators of ONNX, pictures as N×C×H×W, any
+ * A trained network as an ONNX model of its own, for other programs: plain operators of ONNX, images as N×C×H×W, any
  * batch, the parameters inside. Nothing of the training graph is in it. weights/export.ts calls.
  */
 import { Network, Node, Op, Padding, Tensors } from '../../../core/networks/network';
@@ -8,7 +8,7 @@ import { Attribute, ConstantSpec, encodeModel, NodeSpec } from './proto';
 
 export interface InferenceModelOptions {
   readonly loss: LossName;
-  /** Facts about the model by name, such as its classes and how pictures are normalised. */
+  /** Facts about the model by name, such as its classes and how images are normalised. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -115,7 +115,7 @@ class InferenceGraph {
     }
   }
 
-  /** Plain pooling where the windows tile the picture; else the means over rows and columns are two matrix products. */
+  /** Plain pooling where the windows tile the image; else the means over rows and columns are two matrix products. */
   private adaptiveAvgPool({ name, inputs }: Node, op: Extract<Op, { kind: 'adaptiveAvgPool' }>, x: string): string {
     const [, height, width] = this.network.nodes[inputs[0]!]!.shape as [number, number, number];
     const [rows, columns] = op.output;

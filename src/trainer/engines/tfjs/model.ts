@@ -312,8 +312,8 @@ class TfjsModel implements Model {
       if (index > 0) passed([...logits, ...reluMaxima, ...buffers, ...gradients]);
       const record: TrainingRecord = { logits: [], reluMaxima: [], statistics: [] };
       const mode: TrainingMode = { record, mask: (op) => masks.get(op.ordinal)! };
-      const pictures = [program.images(images, size)];
-      const given = program.advance(pictures, program.firstTrained, state.parameters, state.buffers, mode);
+      const inputs = [program.images(images, size)];
+      const given = program.advance(inputs, program.firstTrained, state.parameters, state.buffers, mode);
       const { value, grads } = tf.valueAndGrads((...trained: Tensor[]) => {
         const parameters = [...state.parameters];
         this.trained.forEach((k, i) => (parameters[k] = trained[i]!));

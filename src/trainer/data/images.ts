@@ -1,5 +1,5 @@
 /**
- * Datasets of pictures in files: finds the folder, draws or takes up the split, leaves out what cannot be decoded, and
+ * Datasets of images in files: finds the folder, draws or takes up the split, leaves out what cannot be decoded, and
  * reads examples through the worker threads. open.ts makes one for the experiments on cats and dogs.
  */
 import * as fs from 'node:fs';
@@ -7,28 +7,28 @@ import * as path from 'node:path';
 import { datasetTitles, ResolvedExperiment } from '../../core/experiment';
 import { Message, message, UserError } from '../../core/messages/message';
 import type { DataProvenance } from '../../core/contracts/events';
-import { cacheBound, createCache, PictureCache, SharedCache } from './cache';
+import { cacheBound, createCache, ImageCache, SharedCache } from './cache';
 import type { Dataset, Part } from './dataset';
 import { Flaw, mostPixels } from './decode';
 import { indexFolder, LeftOut } from './folder';
-import { Loader, PictureLost } from './loader';
+import { Loader, ImageLost } from './loader';
 import type { Item, Plan } from './prepare';
-import type { Picture } from './raster';
+import type { Image } from './raster';
 import { Allotment, Candidate, drawSplit, Example, parts, StoredSplit } from './split';
 
-/** Pictures that can be had, before they are divided. */
-export interface PictureSource {
+/** Images that can be had, before they are divided. */
+export interface ImageSource {
   readonly kind: StoredSplit['source'];
   readonly root: string;
   readonly classNames: readonly string[];
   readonly candidates: readonly Candidate[];
   readonly leftOut: readonly LeftOut[];
   readonly provenance: DataProvenance;
-  /** Where the pictures are in memory already, whole and decoded. */
+  /** Where the images are in memory already, whole and decoded. */
   readonly held?: {
-    /** Of each picture. */
+    /** Of each image. */
     readonly bytes: number;
-    picture(name: string): Picture;
+    image(name: string): Image;
   };
 }
 
@@ -36,24 +36,24 @@ export interface PictureSource {
 export interface DataSurroundings {
   /** The split of the run that goes on. */
   readonly stored?: StoredSplit;
-  /** Threads that prepare pictures; default: one per processor. */
+  /** Threads that prepare images; default: one per processor. */
   readonly workers?: number;
-  /** Bound of the decoded pictures that are kept, in bytes. */
+  /** Bound of the decoded images that are kept, in bytes. */
   readonly cacheBytes?: number;
-  /** Take all pictures to be whole, without decoding any. */
+  /** Take all images to be whole, without decoding any. */
   readonly unchecked?: boolean;
-  /** Take blank pictures for those that would have to be fetched: for an estimate of what a run would take. */
+  /** Take blank images for those that would have to be fetched: for an estimate of what a run would take. */
   readonly unfetched?: boolean;
   progress(message: Message): void;
   /** Lets the process attend to other things; throws where it is to stop. */
   pause(): Promise<void>;
 }
 
-/** Pictures that are checked between two looks at the clock and at requests to stop. */
+/** Images that are checked between two looks at the clock and at requests to stop. */
 const checkChunk = 64;
 
-/** The pictures of a folder with one sub-folder per class. @throws UserError */
-export async function folderSource(folder: string, pause: () => Promise<void>): Promise<PictureSource> {
+/** The images of a folder with one sub-folder per class. @throws UserError */
+export async function folderSource(folder: string, pause: () => Promise<void>): Promise<ImageSource> {
   const { root, classNames, candidates, leftOut, givenParts } = await indexFolder(folder, pause);
   const terms = message('termsOwnFolder');
   const title = datasetTitles['cat-dog'];
@@ -61,14 +61,14 @@ export async function folderSource(folder: string, pause: () => Promise<void>): 
   return { kind: 'folder', root, classNames, candidates, leftOut, provenance: { title, source: root, terms, ...note } };
 }
 
-/** A dataset of the source's pictures. @throws UserError */
-export async function pictureDataset(
-  source: PictureSource,
+/** A dataset of the source's images. @throws UserError */
+export async function imageDataset(
+  source: ImageSource,
   experiment: ResolvedExperiment,
   surroundings: DataSurroundings,
 ): Promise<Dataset> {
   if (experiment.loss === 'bce_with_logits' && source.classNames.length !== 2) {
-    throw new UserError(message('picturesManyClasses', { folder: source.root, count: source.classNames.length }));
+    throw new UserError(message('imagesManyClasses', { folder: source.root, count: source.classNames.length }));
   }
   const { stored } = surroundings;
   if (stored) checkUnchanged(stored, source);
@@ -94,23 +94,23 @@ export async function pictureDataset(
     };
     const total = source.candidates.length + source.leftOut.length;
     const warnings = stored ? [] : leftOutMessages([...source.leftOut, ...leftOut], total);
-    return new PictureDataset(source, split, warnings, loader, entries);
+    return new ImageDataset(source, split, warnings, loader, entries);
   } catch (error) {
     await loader.close();
     throw error;
   }
 }
 
-class PictureDataset implements Dataset {
+class ImageDataset implements Dataset {
   readonly classNames: readonly string[];
   readonly counts: Dataset['counts'];
   readonly provenance: DataProvenance;
-  /** A picture takes longer than another now and then; two batches ahead even that out. */
+  /** An image takes longer than another now and then; two batches ahead even that out. */
   readonly readAhead = 2;
   private readonly entriesOf: Record<Part, Uint32Array>;
 
   constructor(
-    source: PictureSource,
+    source: ImageSource,
     readonly split: StoredSplit,
     readonly warnings: readonly Message[],
     private readonly loader: Loader,
@@ -136,12 +136,12 @@ class PictureDataset implements Dataset {
     try {
       await this.loader.load(items, epoch, images);
     } catch (error) {
-      if (!(error instanceof PictureLost)) throw error;
+      if (!(error instanceof ImageLost)) throw error;
       const lost = items.findIndex(({ entry }) => entry === error.entry);
       const file = path.join(this.split.root, examples[indices[lost]!]!.name);
       if (!fs.existsSync(this.split.root)) throw folderGone(this.split.root);
-      const text = message('pictureLost', { file, reason: error.reason });
-      throw new UserError(text, message('pictureLostAdvice'), { cause: error });
+      const text = message('imageLost', { file, reason: error.reason });
+      throw new UserError(text, message('imageLostAdvice'), { cause: error });
     }
   }
 
@@ -151,14 +151,14 @@ class PictureDataset implements Dataset {
 }
 
 const folderGone = (folder: string): UserError =>
-  new UserError(message('picturesFolderGone', { folder }), message('pictureLostAdvice'));
+  new UserError(message('imagesFolderGone', { folder }), message('imageLostAdvice'));
 
 /**
- * Takes from each allotment, in its order, as many pictures as are wanted and can be decoded. What was decoded for that
+ * Takes from each allotment, in its order, as many images as are wanted and can be decoded. What was decoded for that
  * is kept for training as far as there is room.
  */
 async function choose(
-  { classNames, root, held }: PictureSource,
+  { classNames, root, held }: ImageSource,
   allotments: readonly Allotment[],
   entries: ReadonlyMap<string, number>,
   loader: Loader,
@@ -188,7 +188,7 @@ async function choose(
         else good.push({ name, label, bytes });
       });
       done += tried.length - found.filter(Boolean).length;
-      if (!held) progress(message('checkingPictures', { done, total }));
+      if (!held) progress(message('checkingImages', { done, total }));
       await pause();
     }
     taken.push({ ...allotment, good });
@@ -196,14 +196,14 @@ async function choose(
   const chosen: Record<Part, Example[]> = { train: [], validation: [], test: [] };
   for (const { label, wanted, good } of taken) {
     if (wanted > 0 && good.length === 0) {
-      // In a class of a few pictures, all of a part can be bad: one of its training pictures takes the place.
+      // In a class of a few images, all of a part can be bad: one of its training images takes the place.
       const spare = taken.find((other) => other.part === 'train' && other.label === label)!.good;
       if (spare.length < 2) {
         const count = allotments.reduce((n, a) => n + (a.label === label ? a.order.length : 0), 0);
         const figures = { count, name: classNames[label]!, folder: root };
         throw new UserError(
-          message('picturesFewWhole', { ...figures, whole: spare.length }),
-          message('picturesTooFewAdvice'),
+          message('imagesFewWhole', { ...figures, whole: spare.length }),
+          message('imagesTooFewAdvice'),
         );
       }
       good.push(spare.pop()!);
@@ -213,17 +213,17 @@ async function choose(
   return { chosen, leftOut };
 }
 
-/** What keeps each of these pictures from being used. @throws UserError where their folder is gone */
+/** What keeps each of these images from being used. @throws UserError where their folder is gone */
 async function flawsOf(entries: readonly number[], loader: Loader, root: string): Promise<(Flaw | undefined)[]> {
   const found = await loader.check(entries);
-  // A drive that was pulled out is no folder of bad pictures.
+  // A drive that was pulled out is no folder of bad images.
   if (found.includes('unreadable') && !fs.existsSync(root)) throw folderGone(root);
   return found;
 }
 
-/** Decodes every picture of a source and keeps none. @returns those that cannot be used */
-export async function checkPictures(
-  { kind, root, candidates }: PictureSource,
+/** Decodes every image of a source and keeps none. @returns those that cannot be used */
+export async function checkImages(
+  { kind, root, candidates }: ImageSource,
   { workers, progress, pause }: Pick<DataSurroundings, 'workers' | 'progress' | 'pause'>,
 ): Promise<LeftOut[]> {
   const loader = await Loader.open(
@@ -245,7 +245,7 @@ export async function checkPictures(
         root,
       );
       tried.forEach(({ name }, i) => found[i] && leftOut.push({ name, flaw: found[i] }));
-      progress(message('checkingPictures', { done: next + tried.length, total: candidates.length }));
+      progress(message('checkingImages', { done: next + tried.length, total: candidates.length }));
       await pause();
     }
     return leftOut;
@@ -254,28 +254,28 @@ export async function checkPictures(
   }
 }
 
-/** A cache that holds all of the source's pictures from the start, so that none is ever read or decoded. */
-function heldCache({ held }: PictureSource, examples: readonly Example[]): SharedCache | undefined {
+/** A cache that holds all of the source's images from the start, so that none is ever read or decoded. */
+function heldCache({ held }: ImageSource, examples: readonly Example[]): SharedCache | undefined {
   if (!held) return undefined;
   const shared = createCache(examples.length, examples.length * held.bytes);
-  const cache = new PictureCache(shared);
+  const cache = new ImageCache(shared);
   examples.forEach(({ name }, entry) => {
-    const picture = held.picture(name);
-    cache.put(entry, { ...picture, sourceWidth: picture.width, sourceHeight: picture.height });
+    const image = held.image(name);
+    cache.put(entry, { ...image, sourceWidth: image.width, sourceHeight: image.height });
   });
   return shared;
 }
 
-/** A run that goes on must meet the pictures that it began with. */
-function checkUnchanged(stored: StoredSplit, source: PictureSource): void {
+/** A run that goes on must meet the images that it began with. */
+function checkUnchanged(stored: StoredSplit, source: ImageSource): void {
   const sizes = new Map(source.candidates.map(({ name, bytes }) => [name, bytes]));
   for (const part of parts) {
     for (const { name, bytes } of stored.parts[part]) {
       if (sizes.get(name) === bytes) continue;
       const file = path.join(source.root, name);
       throw new UserError(
-        sizes.has(name) ? message('pictureChanged', { file }) : message('pictureMissing', { file }),
-        message('pictureChangedAdvice'),
+        sizes.has(name) ? message('imageChanged', { file }) : message('imageMissing', { file }),
+        message('imageChangedAdvice'),
       );
     }
   }
@@ -285,7 +285,7 @@ function checkUnchanged(stored: StoredSplit, source: PictureSource): void {
 export function leftOutMessages(leftOut: readonly LeftOut[], total: number): Message[] {
   const reasons: Record<Flaw, (figures: { count: number; total: number; example: string }) => Message> = {
     empty: (figures) => message('leftOutEmpty', figures),
-    notPicture: (figures) => message('leftOutNotPicture', figures),
+    notImage: (figures) => message('leftOutNotImage', figures),
     unsupported: (figures) => message('leftOutUnsupported', figures),
     cutShort: (figures) => message('leftOutCutShort', figures),
     damaged: (figures) => message('leftOutDamaged', figures),

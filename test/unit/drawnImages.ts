@@ -1,4 +1,4 @@
-/** Pictures drawn for a test: shapes and noise from a seed, written in whatever format a test wants. */
+/** Images drawn for a test: shapes and noise from a seed, written in whatever format a test wants. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -7,7 +7,7 @@ import { afterAll } from 'vitest';
 import { parseExperiment, ResolvedExperiment, resolveExperiment } from '../../src/core/experiment';
 import { streamKey, uniform, word } from '../../src/core/random';
 
-/** A picture with a gradient, a disc and a little noise, different for every seed. */
+/** An image with a gradient, a disc and a little noise, different for every seed. */
 export function drawn(seed: number, width = 48, height = 40): Sharp {
   const key = streamKey(seed, 77);
   const data = Buffer.alloc(width * height * 3);
@@ -25,11 +25,11 @@ export function drawn(seed: number, width = 48, height = 40): Sharp {
   return sharp(data, { raw: { width, height, channels: 3 } });
 }
 
-/** An experiment of a short epoch on a folder of such pictures, but for some changes to its file. */
-export function picturesExperiment(changes: object = {}): ResolvedExperiment {
+/** An experiment of a short epoch on a folder of such images, but for some changes to its file. */
+export function imagesExperiment(changes: object = {}): ResolvedExperiment {
   const file = {
-    id: 'pictures',
-    title: 'Pictures',
+    id: 'images',
+    title: 'Images',
     network: { name: 'lenet5' },
     dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.25, test: 0.25 } },
     input: { size: 32, channels: 3 },
@@ -38,7 +38,7 @@ export function picturesExperiment(changes: object = {}): ResolvedExperiment {
     epochs: 1,
     ...changes,
   };
-  return resolveExperiment(parseExperiment(JSON.stringify(file), 'pictures.json'), 'course');
+  return resolveExperiment(parseExperiment(JSON.stringify(file), 'images.json'), 'course');
 }
 
 const temporaryFolders: string[] = [];
@@ -46,7 +46,7 @@ afterAll(() => temporaryFolders.forEach((folder) => fs.rmSync(folder, { recursiv
 
 /** A new folder, which goes away with the file of tests. */
 export function temporaryFolder(): string {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-pictures-'));
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-images-'));
   temporaryFolders.push(folder);
   return folder;
 }

@@ -1,5 +1,5 @@
 /**
- * Curves as SVG pictures for docs/results.md: a line for each run, runs of one experiment in one colour. Drawn by
+ * Curves as SVG charts for docs/results.md: a line for each run, runs of one experiment in one colour. Drawn by
  * report.ts; no browser and no library is needed to look at them or to draw them.
  */
 export interface Line {
@@ -11,7 +11,7 @@ export interface Line {
   readonly dashed?: boolean;
 }
 
-export interface Picture {
+export interface Chart {
   readonly title: string;
   readonly axis: string;
   /** Bounds of the axis; by default those of the values, rounded outward. */
@@ -40,14 +40,14 @@ const escape = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 const round = (value: number): string => String(Math.round(value * 10) / 10);
 
-/** The picture as the text of an SVG file. */
-export function draw(picture: Picture): string {
-  const { lines, title, axis } = picture;
+/** The chart as the text of an SVG file. */
+export function draw(chart: Chart): string {
+  const { lines, title, axis } = chart;
   const values = lines.flatMap((line) => line.values);
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  const step = tickStep((picture.high ?? most) - (picture.low ?? least) || 1, 5);
-  const low = picture.low ?? Math.floor(least / step) * step;
-  const high = picture.high ?? (Math.ceil(most / step) * step || step);
+  const step = tickStep((chart.high ?? most) - (chart.low ?? least) || 1, 5);
+  const low = chart.low ?? Math.floor(least / step) * step;
+  const high = chart.high ?? (Math.ceil(most / step) * step || step);
   const epochs = Math.max(2, ...lines.map((line) => line.values.length));
   const span = width - plot.left - plot.right;
   const x = (epoch: number) => plot.left + ((epoch - 1) / (epochs - 1)) * span;
