@@ -221,7 +221,7 @@ test('in Traditional Chinese', async () => {
     await photograph(window, 'finished-zh-tw');
     await window.close();
     const again = await open(chinese, 'light', await withImages(chinese), wide);
-    await showDatasets(again, { experiments: '實驗 Section', dataset: '貓狗分類', examples: '顯示範例圖片' });
+    await showDatasets(again, { experiments: '實驗 Section', dataset: '貓狗分類', examples: '顯示範例影像' });
     await photograph(again, 'datasets-zh-tw');
     await again.close();
   } finally {
