@@ -310,7 +310,7 @@ describe('in English', () => {
     await window.page.waitForTimeout(kept);
     await window.reload();
     await expect.poll(async () => (await window.notifications()).join(), patient).toContain(experiment);
-    await window.answer('Go on');
+    await window.answer('Continue');
     await panelOf(window).inState('running');
     await panelOf(window).id('stop').click();
     await panelOf(window).inState('stopped');

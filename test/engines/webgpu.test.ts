@@ -68,7 +68,7 @@ describe('WebGPU that cannot be used', () => {
     ['crashes', `process.kill(process.pid, 'SIGSEGV')`, /^The graphics driver crashed.*\(SIGSEGV: /],
     ['does not answer', `for (;;);`, /^The graphics driver did not answer WebGPU within 1 seconds\. Update the driver/],
     ['throws', `throw new Error('wrong ELF class')`, /^WebGPU could not be started: wrong ELF class$/],
-    ['finds nothing', `return { requestAdapter: async () => null }`, /^WebGPU found no graphics processor.*\. \w+/],
+    ['finds nothing', `return { requestAdapter: async () => null }`, /^WebGPU found no GPU.*\. \w+/],
   ])('because its driver %s, which harms only a child process', async (name, create, sentence) => {
     const search = () => searchAdapter(dawn(name, create), 1000);
     const reply = await search();

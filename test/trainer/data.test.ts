@@ -26,7 +26,7 @@ it('looks at every file of a folder, and counts those that cannot be used', asyn
   expect(person.error).toContain(
     'Warning: 1 of 11 files were left out because they are cut short, such as PetImages/Dog/short.jpg.',
   );
-  expect(person.out).toContain('(your own folder; the terms are those under which you got the images)');
+  expect(person.out).toContain('(your own folder; you know the terms of its images)');
   const json = await convlab(['data', 'cat-dog', '--data', folder, '--json']);
   const report = JSON.parse(json.out) as DatasetReport;
   expect(report).toMatchObject({ leftOut: { count: 2 }, verified: true, parts: {} });

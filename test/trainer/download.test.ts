@@ -147,7 +147,7 @@ describe('a download', () => {
     [
       'altered',
       (_, response) => void response.end(content.map((b) => b ^ 1)),
-      /is not the file that it should be: its SHA-256 begins with [0-9a-f]{8} instead of/,
+      /is not the expected file: its SHA-256 begins with [0-9a-f]{8} instead of/,
     ],
     [
       'not there',

@@ -236,7 +236,7 @@ it('a folder of images that goes away fails the run with a checkpoint, from whic
     `The folder of images ${fs.realpathSync(away).replace(/-away$/, '')} is no longer there.`,
   );
   expect(failure.type === 'failed' && english(failure.advice!)).toBe(
-    'What was trained is kept: put it back and resume the run.',
+    'What was trained is kept. Put it back and resume the run.',
   );
   fs.renameSync(away, folder);
   const second = await train(scripted([1]), { ...request, resume: onlyRun(runs) });

@@ -90,7 +90,7 @@ it('refuses weights that are not what their name says, before there is a run', a
   });
   expect(status).toBe(1);
   expect(error).toMatch(
-    new RegExp(`${file} is not the file that it should be: its SHA-256 begins with [0-9a-f]{8} instead of ${sha256.slice(0, 8)}`),
+    new RegExp(`${file} is not the expected file: its SHA-256 begins with [0-9a-f]{8} instead of ${sha256.slice(0, 8)}`),
   ); // prettier-ignore
   expect(fs.existsSync(runs)).toBe(false);
   expect(kept()).toEqual([]);

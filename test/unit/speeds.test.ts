@@ -195,7 +195,10 @@ describe('measuring', () => {
     const engine = clockedEngine();
     await measure(engine, ['lenet5']);
     expect(told.machines).toEqual([machine]);
-    expect(told.progress).toEqual(['Checking that onnx computes rightly here…', 'Measuring LeNet-5 at 32×32…']);
+    expect(told.progress).toEqual([
+      'Checking that onnx computes correctly on this machine…',
+      'Measuring LeNet-5 at 32×32…',
+    ]);
     expect(told.speeds).toEqual([
       expect.objectContaining({ shape: usualShapes('lenet5')[0], exact: true, cached: false }),
     ]);

@@ -98,7 +98,7 @@ describe('a split', () => {
     expect([count('train', 0), count('validation', 0), count('test', 0)]).toEqual([1, 1, 1]);
     expect([count('train', 1), count('validation', 1), count('test', 1)]).toEqual([3, 1, 1]);
     expect(() => draw(candidates(1, 1), experiment(course))).toThrow(
-      'here has 1 images of “cat”; dividing them takes at least 3. Add images, or name another folder.',
+      'here has 1 images of “cat”; splitting them takes at least 3. Add images, or choose another folder.',
     );
     expect(() => draw(candidates(50, 50), experiment({ train: 90, validation: 20 }))).toThrow(
       /asks for 110 .* has 100/,

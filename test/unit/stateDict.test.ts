@@ -146,7 +146,7 @@ describe('a hostile file is refused with a sentence', () => {
     ['a name of JavaScript’s', 'cconstructor\nprototype\n.', 'constructor.prototype'],
     ['a storage outside torch', 'cevil\nFloatStorage\n.', 'evil.FloatStorage'],
   ])('that names %s', (_, value, name) => {
-    expect(() => open(legacy(value))).toThrow(`besides numbers it holds the program object ${name}`);
+    expect(() => open(legacy(value))).toThrow(`besides tensors it contains the Python object ${name}`);
   });
 
   it.each([

@@ -91,7 +91,7 @@ test('cancelled, says that nothing was changed', async () => {
   fake.cancel.fire();
   await ended;
   expect(said()).toEqual([
-    ['information', 'TensorFlow is being set up or removed already.'],
+    ['information', 'TensorFlow is already being set up or removed.'],
     ['information', 'The setup was cancelled; nothing was changed.'],
   ]);
 });
