@@ -13,7 +13,7 @@ import { Overrides, Preset, ResolvedExperiment, resolveExperiment } from '../src
 import { findExperiment } from '../src/disk/experimentFiles';
 import { median } from '../src/core/statistics';
 import { english } from '../src/core/messages/message';
-import type { Estimate, Machine, TrainerTask } from '../src/core/contracts/tasks';
+import type { Estimate, Machine, Request, TaskName } from '../src/core/contracts/tasks';
 import { endError, startTask, TrainerListener } from '../src/trainerClient';
 
 interface Case {
@@ -47,10 +47,15 @@ const told = ['resnet18-96'];
 const root = path.join(__dirname, '../..');
 const script = path.join(root, 'dist/trainer.js');
 
-async function run(task: TrainerTask, cache: string, listener: TrainerListener = {}): Promise<number> {
+async function run<T extends TaskName>(
+  task: T,
+  request: Request<T>,
+  cache: string,
+  onUpdate?: TrainerListener<T>['onUpdate'],
+): Promise<number> {
   const begin = performance.now();
   const env = { CONVLAB_CACHE: cache };
-  const trainer = startTask(task, { script, env }, { onLog: console.error, ...listener });
+  const trainer = startTask(task, request, { script, env }, { onLog: console.error, onUpdate });
   const end = await trainer.ended;
   if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
   return (performance.now() - begin) / 1000;
@@ -74,9 +79,9 @@ async function main(): Promise<void> {
   const estimate = async (experiment: ResolvedExperiment, cache: string, runs: string[], measure: boolean) => {
     let found: Estimate | undefined;
     const request = { ...common, experiments: [experiment], runsFolders: runs, measure };
-    const took = await run({ type: 'estimate', request }, cache, {
-      onMachine: (m) => (machine = m),
-      onEstimate: (e) => (found = e),
+    const took = await run('estimate', request, cache, (update) => {
+      if (update.type === 'machine') machine = update.machine;
+      else found = update.estimate;
     });
     return { seconds: found?.seconds ?? NaN, basis: found?.basis, took };
   };
@@ -84,8 +89,9 @@ async function main(): Promise<void> {
   try {
     const spare = path.join(folder, 'usual');
     if (names.some((name) => told.includes(name))) {
-      const took = await run({ type: 'measure', request: { ...common, networks: ['resnet18'], again: false } }, spare, {
-        onUnmeasured: (network, reason) => console.error(`${network}: ${english(reason)}`),
+      const request = { ...common, networks: ['resnet18' as const], again: false };
+      const took = await run('measure', request, spare, (update) => {
+        if (update.type === 'unmeasured') console.error(`${update.network}: ${english(update.reason)}`);
       });
       console.log(`engines --measure --network resnet18 took ${took.toFixed(1)} s`);
     }
@@ -101,7 +107,7 @@ async function main(): Promise<void> {
         rows.set(name, row);
         const fresh = await estimate(experiment, cache, [runs], true);
         const known = told.includes(name) ? await estimate(experiment, spare, [], false) : undefined;
-        const truth = await run({ type: 'train', request: { ...common, experiment, runsFolder: runs } }, cache);
+        const truth = await run('train', { ...common, experiment, runsFolder: runs }, cache);
         const after = await estimate(experiment, cache, [runs], false);
         if (fresh.basis !== 'speed' || after.basis !== 'run')
           throw new Error(`${name}: ${fresh.basis}, ${after.basis}`);

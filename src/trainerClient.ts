@@ -7,35 +7,13 @@ import { ChildProcess, execFile, fork } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import { Message, message, UserError } from './core/messages/message';
-import type { NetworkName } from './core/networks/catalog';
-import {
-  DatasetReport,
-  EngineReport,
-  Estimate,
-  ExampleSheet,
-  FromTrainer,
-  Machine,
-  NetworkSpeed,
-  ToTrainer,
-  TrainerTask,
-  TrainRequest,
-} from './core/contracts/tasks';
-import { protocolVersion, RunEvent } from './core/contracts/events';
+import type { FromTrainer, Request, TaskEnd, TaskName, ToTrainer, Update } from './core/contracts/tasks';
+import { protocolVersion } from './core/contracts/events';
 
-export interface TrainerListener {
-  /** The run has its folder; `folder` is its absolute path. */
-  onRun?(folder: string): void;
+export interface TrainerListener<T extends TaskName> {
+  /** What the trainer is doing, for a status line. */
   onProgress?(message: Message): void;
-  onEvents?(events: readonly RunEvent[]): void;
-  onEngines?(engines: readonly EngineReport[]): void;
-  /** While measuring or estimating: what engine is at work, a network's speed, or why it has none, and an estimate. */
-  onMachine?(machine: Machine): void;
-  onSpeed?(speed: NetworkSpeed): void;
-  onUnmeasured?(network: NetworkName, reason: Message): void;
-  onEstimate?(estimate: Estimate): void;
-  /** What a dataset is, when that was asked. */
-  onDataset?(report: DatasetReport): void;
-  onExamples?(sheet: ExampleSheet): void;
+  onUpdate?(update: Update<T>): void;
   /** A line of the trainer's standard output or error. */
   onLog?(line: string): void;
 }
@@ -53,20 +31,17 @@ export interface TrainerOptions {
   readonly graceMs?: number;
 }
 
-/** How a trainer ended. A crash is also reported where the trainer could not report anything itself. */
-export type TrainerEnd =
-  /** `messages`: what a setup has to say at its end. */
-  | { readonly kind: 'finished' | 'stopped'; readonly messages?: readonly Message[] }
-  | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message }
-  | { readonly kind: 'crashed'; readonly message: Message; readonly advice: Message };
+/** How a trainer ended. A crash is told where the trainer could not say anything itself. */
+export type TrainerEnd<T extends TaskName = TaskName> =
+  TaskEnd<T> | { readonly kind: 'crashed'; readonly message: Message; readonly advice: Message };
 
 /** A trainer at work. */
-export interface Trainer {
+export interface Trainer<T extends TaskName = TaskName> {
   readonly pid: number | undefined;
   /** Settles when the process is gone; never rejects. */
-  readonly ended: Promise<TrainerEnd>;
+  readonly ended: Promise<TrainerEnd<T>>;
   /** Asks the trainer to write a checkpoint and exit, and kills it after the grace time. Resolves when it is gone. */
-  stop(): Promise<TrainerEnd>;
+  stop(): Promise<TrainerEnd<T>>;
   /**
    * Closes the channel, as the end of this process would: the trainer writes a checkpoint and exits by itself, and the
    * run may go on without asking. `ended` settles when it is gone, with 'stopped' whatever happens.
@@ -93,15 +68,15 @@ export function trainerEnvironment(extra: Readonly<Record<string, string>> = {})
   return env;
 }
 
-/** Starts a trainer that trains; see {@link startTask}. */
-export function startTrainer(request: TrainRequest, options: TrainerOptions, listener: TrainerListener): Trainer {
-  return startTask({ type: 'train', request }, options, listener);
-}
-
 /** Starts a trainer. Does not throw: a trainer that cannot be started ends as 'crashed' or 'failed'. */
-export function startTask(task: TrainerTask, options: TrainerOptions, listener: TrainerListener): Trainer {
+export function startTask<T extends TaskName>(
+  task: T,
+  request: Request<T>,
+  options: TrainerOptions,
+  listener: TrainerListener<T> = {},
+): Trainer<T> {
   if (!fs.existsSync(options.script)) {
-    const end: TrainerEnd = {
+    const end: TrainerEnd<T> = {
       kind: 'failed',
       message: message('trainerMissing', { file: options.script }),
       advice: message('trainerMissingAdvice'),
@@ -109,25 +84,26 @@ export function startTask(task: TrainerTask, options: TrainerOptions, listener: 
     const ended = Promise.resolve(end);
     return { pid: undefined, ended, stop: () => ended, release: () => undefined, kill: () => undefined };
   }
-  return new TrainerProcess(task, options, listener);
+  return new TrainerProcess(task, request, options, listener);
 }
 
-class TrainerProcess implements Trainer {
-  readonly ended: Promise<TrainerEnd>;
+class TrainerProcess<T extends TaskName> implements Trainer<T> {
+  readonly ended: Promise<TrainerEnd<T>>;
   private readonly child: ChildProcess;
   private readonly log: string[] = [];
   private hello = false;
   private killedByUs = false;
   private spawnError?: Error;
-  /** The trainer's own last word: what its final event said. */
-  private verdict?: TrainerEnd;
+  /** The trainer's own last word. */
+  private verdict?: TrainerEnd<T>;
   private killTimer?: NodeJS.Timeout;
-  private settle!: (end: TrainerEnd) => void;
+  private settle!: (end: TrainerEnd<T>) => void;
 
   constructor(
-    private readonly task: TrainerTask,
+    private readonly task: T,
+    private readonly request: Request<T>,
     private readonly options: TrainerOptions,
-    private readonly listener: TrainerListener,
+    private readonly listener: TrainerListener<T>,
   ) {
     this.ended = new Promise((resolve) => (this.settle = resolve));
     this.child = fork(options.script, [], {
@@ -154,7 +130,7 @@ class TrainerProcess implements Trainer {
       };
       this.kill();
     }, helloTimeoutMs);
-    this.child.on('message', (raw: FromTrainer) => {
+    this.child.on('message', (raw: FromTrainer<T>) => {
       clearTimeout(helloTimer);
       this.receive(raw);
     });
@@ -174,7 +150,7 @@ class TrainerProcess implements Trainer {
     return this.child.pid;
   }
 
-  stop(): Promise<TrainerEnd> {
+  stop(): Promise<TrainerEnd<T>> {
     if (this.killTimer === undefined) {
       this.send({ type: 'stop' });
       this.killTimer = setTimeout(() => this.kill(), this.options.graceMs ?? 60_000);
@@ -195,12 +171,12 @@ class TrainerProcess implements Trainer {
     this.child.kill('SIGKILL');
   }
 
-  private send(toTrainer: ToTrainer): void {
+  private send(toTrainer: ToTrainer<T>): void {
     // A trainer that is already gone cannot be told anything; 'close' reports it.
     if (this.child.connected) this.child.send(toTrainer, () => undefined);
   }
 
-  private receive(fromTrainer: FromTrainer): void {
+  private receive(fromTrainer: FromTrainer<T>): void {
     switch (fromTrainer.type) {
       case 'hello':
         if (fromTrainer.protocol !== protocolVersion) {
@@ -212,44 +188,14 @@ class TrainerProcess implements Trainer {
           this.kill();
         } else if (!this.hello) {
           this.hello = true;
-          this.send({ ...this.task, protocol: protocolVersion });
+          this.send({ type: 'begin', protocol: protocolVersion, task: this.task, request: this.request });
         }
-        break;
-      case 'run':
-        this.listener.onRun?.(fromTrainer.folder);
         break;
       case 'progress':
         this.listener.onProgress?.(fromTrainer.message);
         break;
-      case 'events':
-        for (const event of fromTrainer.events) {
-          if (event.type === 'finished' || event.type === 'stopped') this.verdict = { kind: event.type };
-          if (event.type === 'failed') {
-            this.verdict = { kind: 'failed', message: event.message, advice: event.advice };
-          }
-        }
-        this.listener.onEvents?.(fromTrainer.events);
-        break;
-      case 'engines':
-        this.listener.onEngines?.(fromTrainer.engines);
-        break;
-      case 'machine':
-        this.listener.onMachine?.(fromTrainer.machine);
-        break;
-      case 'speed':
-        this.listener.onSpeed?.(fromTrainer.speed);
-        break;
-      case 'unmeasured':
-        this.listener.onUnmeasured?.(fromTrainer.network, fromTrainer.reason);
-        break;
-      case 'estimate':
-        this.listener.onEstimate?.(fromTrainer.estimate);
-        break;
-      case 'dataset':
-        this.listener.onDataset?.(fromTrainer.report);
-        break;
-      case 'examples':
-        this.listener.onExamples?.(fromTrainer.sheet);
+      case 'update':
+        this.listener.onUpdate?.(fromTrainer.update);
         break;
       case 'ended':
         this.verdict = fromTrainer.end;
@@ -257,13 +203,12 @@ class TrainerProcess implements Trainer {
     }
   }
 
-  private diagnose(code: number | null, signal: NodeJS.Signals | null): TrainerEnd {
+  private diagnose(code: number | null, signal: NodeJS.Signals | null): TrainerEnd<T> {
     if (this.killedByUs) return { kind: 'stopped' };
     if (this.spawnError) this.log.push(this.spawnError.message);
     const how = signal ?? `exit status ${code}`;
-    const { type } = this.task;
-    const training = type === 'train';
-    const otherwise = message(type === 'setup' ? 'setupCrashedAdvice' : 'surveyCrashedAdvice');
+    const training = this.task === 'train';
+    const otherwise = message(this.task === 'setup' ? 'setupCrashedAdvice' : 'surveyCrashedAdvice');
     if (signal === 'SIGKILL' && process.platform !== 'win32') {
       return {
         kind: 'crashed',
@@ -325,6 +270,6 @@ export function exportInProcess({ run, format, out }: ExportRequest, script: str
 }
 
 /** The sentence for a trainer that did not end well, as an error. */
-export function endError(end: Extract<TrainerEnd, { message: Message }>): UserError {
+export function endError(end: { readonly message: Message; readonly advice?: Message }): UserError {
   return new UserError(end.message, end.advice);
 }

@@ -7,8 +7,8 @@ import * as vscode from 'vscode';
 import { DatasetName, datasetNames } from '../core/experiment';
 import { Message, message, UserError } from '../core/messages/message';
 import { MessageId } from '../core/messages/texts';
-import type { DatasetReport } from '../core/contracts/tasks';
-import { endError, startTask, Trainer, TrainerEnd, TrainerOptions } from '../trainerClient';
+import type { DatasetReport, DatasetRequest } from '../core/contracts/tasks';
+import { endError, startTask, Trainer, TrainerEnd, TrainerListener, TrainerOptions } from '../trainerClient';
 import { count, datasetTitle, errorSentence, sentence, t } from './localize';
 import type { Log } from './log';
 import { underNotification } from './notification';
@@ -92,7 +92,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
   /** Fetches a dataset where it is missing, reads every file of it, and tells the user. */
   async fetch(name: DatasetName): Promise<void> {
     const dataset = datasetTitle(name);
-    const report = await this.ask(name, true, (...task) => underNotification(dataset, ...task));
+    const report = await this.ask(name, true, (...task) => underNotification(dataset, 'dataset', ...task));
     if (!report) return;
     this.set(name, { kind: 'report', report });
     // The other one of CIFAR-10's may have become available with it.
@@ -131,7 +131,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
   private async lookAtNext(): Promise<void> {
     for (let name = this.waiting.shift(); name; name = this.waiting.shift()) {
       try {
-        const report = await this.ask(name, false, (...task) => (this.looking = startTask(...task)).ended);
+        const report = await this.ask(name, false, (...task) => (this.looking = startTask('dataset', ...task)).ended);
         if (report) this.set(name, { kind: 'report', report });
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
@@ -146,17 +146,17 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
   private async ask(
     dataset: DatasetName,
     verify: boolean,
-    work: (...task: Parameters<typeof startTask>) => PromiseLike<TrainerEnd>,
+    work: (
+      request: DatasetRequest,
+      options: TrainerOptions,
+      listener: Pick<TrainerListener<'dataset'>, 'onLog'>,
+    ) => PromiseLike<TrainerEnd<'dataset'>>,
   ): Promise<DatasetReport | undefined> {
     const request = { dataset, verify, dataFolder: dataFolderFor(dataset), searchFolders: workspaceFolders() };
-    let report: DatasetReport | undefined;
-    const end = await work(
-      { type: 'dataset', request },
-      { ...this.trainer(), graceMs: 3000 },
-      { onDataset: (told) => (report = told), onLog: (line) => this.log.info(`${dataset}: ${line}`) },
-    );
+    const onLog = (line: string) => this.log.info(`${dataset}: ${line}`);
+    const end = await work(request, { ...this.trainer(), graceMs: 3000 }, { onLog });
     if ('message' in end) throw endError(end);
-    return report;
+    return end.kind === 'finished' ? end.result : undefined;
   }
 
   private set(name: DatasetName, known: Known): void {

@@ -113,14 +113,10 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
   }
 
   private async ask(): Promise<readonly EngineReport[]> {
-    let told: readonly EngineReport[] | undefined;
-    const task = { type: 'engines', request: { threads: threadsSetting() } } as const;
-    const end = await startTask(task, this.options(), {
-      onEngines: (engines) => (told = engines),
-      onLog: this.onLog,
-    }).ended;
+    const request = { threads: threadsSetting() };
+    const end = await startTask('engines', request, this.options(), { onLog: this.onLog }).ended;
     if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
-    return told ?? [];
+    return end.kind === 'finished' ? end.result : [];
   }
 
   private readonly onLog = (line: string): void => this.log.info(`engines: ${line}`);
@@ -139,11 +135,15 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
     const failures: string[] = [];
     const end = await underNotification(
       t(message('measuringEngine', { engine })),
-      { type: 'measure', request: { engine, threads: threadsSetting(), again } },
+      'measure',
+      { engine, threads: threadsSetting(), again },
       this.options(),
       {
-        onUnmeasured: (name, reason) =>
-          failures.push(t(message('unmeasuredLine', { network: networks[name].title, reason }))),
+        onUpdate: (update) => {
+          if (update.type !== 'unmeasured') return;
+          const { network, reason } = update;
+          failures.push(t(message('unmeasuredLine', { network: networks[network].title, reason })));
+        },
         onLog: this.onLog,
       },
     );

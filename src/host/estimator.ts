@@ -46,11 +46,12 @@ export class Estimator {
     };
     let disposed = false;
     const trainer = startTask(
-      { type: 'estimate', request },
+      'estimate',
+      request,
       { ...this.trainer(), graceMs: 3000 },
       {
-        onEstimate: (estimate) => {
-          if (!disposed) onEstimate(estimate);
+        onUpdate: (update) => {
+          if (update.type === 'estimate' && !disposed) onEstimate(update.estimate);
         },
         onLog: (line) => this.log.info(`estimate: ${line}`),
       },

@@ -50,13 +50,13 @@ export class Examples implements vscode.Disposable {
       this.stop = () => undefined;
       return;
     }
-    const making = startTask({ type: 'examples', request }, options, {
+    const making = startTask('examples', request, options, {
       onProgress: (status) => this.tell({ kind: 'status', message: status }),
-      onExamples: (sheet) => this.tell({ kind: 'sheet', sheet }),
       onLog: (line) => log.info(`examples: ${line}`),
     });
     this.stop = () => void making.stop();
     void making.ended.then((end) => {
+      if (end.kind === 'finished') this.tell({ kind: 'sheet', sheet: end.result });
       if ('message' in end) this.tell({ kind: 'failed', message: end.message, advice: end.advice });
     });
   }

@@ -3,6 +3,7 @@
  * (engineTree.ts) and datasets (datasets.ts) and the setup of TensorFlow (tensorflowSetup.ts) show theirs so.
  */
 import * as vscode from 'vscode';
+import type { Request, TaskName } from '../core/contracts/tasks';
 import { startTask, TrainerEnd, TrainerListener, TrainerOptions } from '../trainerClient';
 import { t } from './localize';
 
@@ -11,16 +12,17 @@ import { t } from './localize';
  * @param title above what the trainer says that it is doing
  * @returns how it ended; that it failed is for the caller to tell
  */
-export function underNotification(
+export function underNotification<T extends TaskName>(
   title: string,
-  task: Parameters<typeof startTask>[0],
+  task: T,
+  request: Request<T>,
   options: TrainerOptions,
-  listener: Omit<TrainerListener, 'onProgress'>,
+  listener: Omit<TrainerListener<T>, 'onProgress'>,
   { cancellable = true } = {},
-): Thenable<TrainerEnd> {
+): Thenable<TrainerEnd<T>> {
   const location = vscode.ProgressLocation.Notification;
   return vscode.window.withProgress({ location, title, cancellable }, (progress, token) => {
-    const trainer = startTask(task, options, {
+    const trainer = startTask(task, request, options, {
       ...listener,
       onProgress: (status) => progress.report({ message: t(status) }),
     });

@@ -11,7 +11,7 @@ import { Message, message } from '../core/messages/message';
 import type { RunEvent, StepEvent } from '../core/contracts/events';
 import type { TrainRequest } from '../core/contracts/tasks';
 import { eventsFile, lockHolder, readEvents, readRecord, RunRecord, RunSummary, summaryOf } from '../disk/runs';
-import { startTrainer, Trainer, TrainerEnd, TrainerOptions } from '../trainerClient';
+import { startTask, Trainer, TrainerEnd, TrainerOptions } from '../trainerClient';
 
 export type RunChange =
   /** Events that happened, already folded. */
@@ -136,15 +136,16 @@ export class Run implements vscode.Disposable {
     if (this.trainer) throw new Error('This run is being trained already.');
     this.reread();
     this.statusMessage = message(this.runFolder === undefined ? 'panelStarting' : 'panelResuming');
-    this.trainer = startTrainer({ ...request, experiment: this.experiment, resume: this.runFolder }, options, {
-      onRun: (folder) => {
-        this.runFolder = folder;
+    const task = { ...request, experiment: this.experiment, resume: this.runFolder };
+    this.trainer = startTask('train', task, options, {
+      onUpdate: (update) => {
+        if (update.type === 'events') return this.receive(update.events);
+        this.runFolder = update.folder;
         this.changes.fire({ type: 'state' });
       },
       onProgress: (status) => {
         if (!this.stopAsked) this.status = status;
       },
-      onEvents: (events) => this.receive(events),
       onLog,
     });
     this.changes.fire({ type: 'state' });

@@ -67,7 +67,7 @@ export class TensorflowSetup implements vscode.Disposable {
     const offer = engineSetting() === 'tensorflow' ? [] : [use];
     // Not awaited: the command ends when the setup does, whatever the user does with the notification.
     this.log.guard(async () => {
-      if ((await vscode.window.showInformationMessage(words(end.messages), ...offer)) === use) {
+      if ((await vscode.window.showInformationMessage(words(end.result), ...offer)) === use) {
         await trainWith('tensorflow');
       }
     });
@@ -75,17 +75,18 @@ export class TensorflowSetup implements vscode.Disposable {
 
   private async remove(): Promise<void> {
     const end = await this.run(message('setupRemoving'), { storage: this.storage, remove: true });
-    void vscode.window.showInformationMessage(words(end.messages));
+    if (end.kind === 'finished') void vscode.window.showInformationMessage(words(end.result));
   }
 
   /** @throws UserError that says why it failed */
   private async run(
     title: Message,
     request: SetupRequest,
-  ): Promise<Extract<TrainerEnd, { kind: 'finished' | 'stopped' }>> {
+  ): Promise<Extract<TrainerEnd<'setup'>, { kind: 'finished' | 'stopped' }>> {
     const end = await underNotification(
       t(title),
-      { type: 'setup', request },
+      'setup',
+      request,
       // The user waits for it.
       { ...this.trainer(), lowPriority: false, graceMs: 20_000 },
       { onLog: (line) => this.log.info(`TensorFlow: ${line}`) },
@@ -97,4 +98,4 @@ export class TensorflowSetup implements vscode.Disposable {
   }
 }
 
-const words = (messages: readonly Message[] = []): string => messages.map(t).join(' ');
+const words = (messages: readonly Message[]): string => messages.map(t).join(' ');

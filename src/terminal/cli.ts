@@ -29,11 +29,12 @@ import {
   EngineRequest,
   EstimateRequest,
   NetworkSpeed,
-  TrainerTask,
+  Request,
+  TaskName,
 } from '../core/contracts/tasks';
 import { engineNames } from '../core/contracts/events';
 import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../disk/runs';
-import { endError, startTask, startTrainer, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
+import { endError, startTask, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
 import { comparisonTable } from './comparisonTable';
 import { reportEngines } from '../trainer/tasks/engines';
 import { storageFolder } from '../trainer/tensorflow/installation';
@@ -300,16 +301,16 @@ async function engines(args: string[], values: Values): Promise<number> {
     }
     const speeds: NetworkSpeed[] = [];
     const end = await survey(
-      { type: 'measure', request: { engine, threads, networks: networkList, again: values.again ?? false } },
-      {
-        onSpeed: (speed) => {
-          speeds.push(speed);
-          if (!values.json) say(speedLine(speed));
-        },
-        onUnmeasured: (name, why) => {
-          const network = networks[name].title;
-          complain(t(message('warningLine', { text: t(message('unmeasuredLine', { network, reason: t(why) })) })));
-        },
+      'measure',
+      { engine, threads, networks: networkList, again: values.again ?? false },
+      (update) => {
+        if (update.type === 'speed') {
+          speeds.push(update.speed);
+          if (!values.json) say(speedLine(update.speed));
+        } else if (update.type === 'unmeasured') {
+          const [network, why] = [networks[update.network].title, t(update.reason)];
+          complain(t(message('warningLine', { text: t(message('unmeasuredLine', { network, reason: why })) })));
+        }
       },
       (what) => t(message('measuringStops', { engine, what: t(what) })),
     );
@@ -346,29 +347,27 @@ function speedLine({ shape, imagesPerSecond, exact }: NetworkSpeed): string {
  * Has a trainer measure, estimate or see to a dataset, at the priority that training has here, with what it is doing on the
  * last line of a terminal. A signal stops it: the result is then 'stopped'.
  */
-async function survey(
-  task: Exclude<TrainerTask, { type: 'train' }>,
-  listener: TrainerListener,
+async function survey<T extends Exclude<TaskName, 'train'>>(
+  task: T,
+  request: Request<T>,
+  onUpdate: TrainerListener<T>['onUpdate'],
   words: (what: Message) => string = t,
-): Promise<TrainerEnd> {
+): Promise<TrainerEnd<T>> {
   const status = new StatusLine();
-  const between =
-    <Args extends unknown[]>(tell: ((...args: Args) => void) | undefined) =>
-    (...args: Args) => {
-      status.clear();
-      tell?.(...args);
-    };
   const trainer = startTask(
     task,
+    request,
     { script: path.join(__dirname, 'trainer.js'), graceMs: 20_000 },
     {
-      onMachine: listener.onMachine,
-      onEstimate: listener.onEstimate,
-      onDataset: listener.onDataset,
-      onSpeed: between(listener.onSpeed),
-      onUnmeasured: between(listener.onUnmeasured),
+      onUpdate: (update) => {
+        status.clear();
+        onUpdate?.(update);
+      },
       onProgress: (what) => status.show(words(what)),
-      onLog: between(complain),
+      onLog: (line) => {
+        status.clear();
+        complain(line);
+      },
     },
   );
   const release = stopOnSignals(trainer, () => undefined);
@@ -384,15 +383,12 @@ async function data([name, ...more]: string[], values: Values): Promise<number> 
   const dataset = datasetNames.find((d) => d === name);
   if (!dataset) throw new UsageError(message('datasetUnknown', { name, known: datasetNames.join(', ') }));
   const dataFolder = values.data === undefined ? undefined : path.resolve(values.data);
-  let report: DatasetReport | undefined;
-  const end = await survey(
-    { type: 'dataset', request: { dataset, verify: true, dataFolder, searchFolders: [process.cwd()] } },
-    { onDataset: (told) => (report = told) },
-  );
+  const request = { dataset, verify: true, dataFolder, searchFolders: [process.cwd()] };
+  const end = await survey('dataset', request, undefined);
   if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
-  if (end.kind === 'stopped' || !report) return Exit.stopped;
-  if (values.json) say(JSON.stringify(report));
-  else sayDataset(report);
+  if (end.kind === 'stopped') return Exit.stopped;
+  if (values.json) say(JSON.stringify(end.result));
+  else sayDataset(end.result);
   return Exit.ok;
 }
 
@@ -419,7 +415,8 @@ async function setup([what, ...more]: string[], values: Values): Promise<number>
   const status = new StatusLine();
   let stage: string | undefined;
   const trainer = startTask(
-    { type: 'setup', request: { storage: storageFolder(), remove, python } },
+    'setup',
+    { storage: storageFolder(), remove, python },
     { script: path.join(__dirname, 'trainer.js') },
     {
       onProgress: (text) => {
@@ -436,9 +433,12 @@ async function setup([what, ...more]: string[], values: Values): Promise<number>
   release();
   status.clear();
   if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
-  if (end.kind === 'stopped') complain(t(message('setupCancelled')));
-  for (const text of end.messages ?? []) say(t(text));
-  return end.kind === 'finished' ? Exit.ok : Exit.stopped;
+  if (end.kind === 'stopped') {
+    complain(t(message('setupCancelled')));
+    return Exit.stopped;
+  }
+  for (const text of end.result) say(t(text));
+  return Exit.ok;
 }
 
 function wholeNumber(option: string, text: string, least: number): number {
@@ -545,13 +545,16 @@ async function train(args: string[], values: Values): Promise<number> {
     const request = { engine, threads, runsFolders: [runsFolder], dataFolder, searchFolders };
     if ((await sayEstimate(experiment, values, request)) === 'stopped') return Exit.stopped;
   }
-  const trainer = startTrainer(
+  const trainer = startTask(
+    'train',
     { experiment, engine, keepEngine, threads, runsFolder, resume, dataFolder, searchFolders },
     { script: path.join(__dirname, 'trainer.js') },
     {
-      onRun: (folder) => display.run(folder),
+      onUpdate: (update) => {
+        if (update.type === 'run') display.run(update.folder);
+        else update.events.forEach((event) => display.event(event));
+      },
       onProgress: (text) => display.progress(text),
-      onEvents: (events) => events.forEach((event) => display.event(event)),
       onLog: complain,
     },
   );
@@ -583,10 +586,10 @@ async function sayEstimate(
     let name: string = request.engine;
     let seconds: number | undefined;
     // A quick run is not worth seconds of measuring.
-    const end = await survey(
-      { type: 'estimate', request: { ...request, experiments: [of], measure: course } },
-      { onMachine: (machine) => (name = machine.engine), onEstimate: (told) => (seconds = told.seconds) },
-    );
+    const end = await survey('estimate', { ...request, experiments: [of], measure: course }, (update) => {
+      if (update.type === 'machine') name = update.machine.engine;
+      else seconds = update.estimate.seconds;
+    });
     return { stopped: end.kind === 'stopped', seconds, engine: name };
   };
   const { stopped, seconds, engine } = await estimate(experiment);

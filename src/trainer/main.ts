@@ -1,155 +1,65 @@
 /**
- * The trainer process: says hello, takes one task over its IPC channel (to train, to measure speeds, to estimate how long
- * training would take, to tell of engines or a dataset, to show examples, or to set native TensorFlow up), does it, and
- * exits. When whoever started it goes away, the channel closes; training then writes a checkpoint, a setup undoes what it
- * did, and both exit.
+ * The trainer process: says hello, takes one task over its IPC channel, does it, says how it ended, and exits. When whoever
+ * started it goes away, the channel closes; training then writes a checkpoint, a setup undoes what it did, and both exit.
  */
 import packageJson from '../../package.json';
-import { Message, message, UserError } from '../core/messages/message';
-import { parseResolved } from '../core/experiment';
-import { FromTrainer, Machine, ToTrainer, TrainerTask } from '../core/contracts/tasks';
-import { protocolVersion, RunEvent } from '../core/contracts/events';
-import { exampleSheet } from './tasks/examples';
+import { FromTrainer, TaskEnd, TaskName, ToTrainer } from '../core/contracts/tasks';
+import { protocolVersion } from '../core/contracts/events';
+import { message, UserError } from '../core/messages/message';
+import { Stop } from './stop';
 import { reportDataset } from './tasks/data';
-import { setupFolder } from './tensorflow/installation';
-import { removeTensorflow, setUpTensorflow } from './tensorflow/setup';
-import { estimate } from './tasks/estimate';
 import { reportEngines } from './tasks/engines';
-import { measureEngine, Stopped } from './tasks/measure';
-import { run } from './training/run';
+import { estimate } from './tasks/estimate';
+import { exampleSheet } from './tasks/examples';
+import { measureEngine } from './tasks/measure';
+import { setup } from './tasks/setup';
+import type { Task } from './tasks/task';
+import { train } from './tasks/train';
 
-/** Events are sent at most this often, so that a fast network does not drown its reader in messages. */
-const sendIntervalMs = 80;
+const tasks: { readonly [T in TaskName]: Task<T> } = {
+  train: { work: train, tidies: true },
+  setup: { work: setup, tidies: true },
+  engines: { work: (request, { version }) => reportEngines(request, version) },
+  measure: { work: measureEngine },
+  estimate: { work: estimate },
+  dataset: { work: reportDataset },
+  examples: { work: exampleSheet },
+};
 
-let stopReason: 'user' | 'editorGone' | undefined;
-const stopped = new AbortController();
+const stopping = new AbortController();
+let begun: TaskName | undefined;
 
-function askToStop(reason: 'user' | 'editorGone'): void {
-  stopReason ??= reason;
-  stopped.abort();
-}
-
-let pending: RunEvent[] = [];
-let sendTimer: NodeJS.Timeout | undefined;
-
-function send(fromTrainer: FromTrainer): Promise<void> {
+function send<T extends TaskName>(fromTrainer: FromTrainer<T>): Promise<void> {
   return new Promise((resolve) => {
     if (!process.connected) return resolve();
     process.send!(fromTrainer, undefined, undefined, () => resolve());
   });
 }
 
-function flush(): Promise<void> {
-  clearTimeout(sendTimer);
-  sendTimer = undefined;
-  if (pending.length === 0) return Promise.resolve();
-  const events = pending;
-  pending = [];
-  return send({ type: 'events', events });
-}
-
-function emit(events: readonly RunEvent[]): void {
-  pending.push(...events);
-  sendTimer ??= setTimeout(() => void flush(), sendIntervalMs);
-}
-
-type Asked<Type extends TrainerTask['type']> = Extract<ToTrainer, { type: Type }>;
-
-function checkVersion(theirs: number): void {
-  if (theirs !== protocolVersion)
-    throw new UserError(message('trainerVersion', { theirs: protocolVersion, ours: theirs }));
-}
-
-async function train({ protocol, request }: Asked<'train'>): Promise<void> {
-  let outcome: Awaited<ReturnType<typeof run>> = 'failed';
+async function begin<T extends TaskName>({
+  protocol,
+  task,
+  request,
+}: Extract<ToTrainer<T>, { type: 'begin' }>): Promise<void> {
+  let end: TaskEnd<T>;
   try {
-    checkVersion(protocol);
-    const experiment = parseResolved(request.experiment, request.experiment?.id ?? 'experiment');
-    outcome = await run(
-      { ...request, experiment },
-      {
-        version: packageJson.version,
-        emit,
-        progress: (text) => void send({ type: 'progress', message: text }),
-        runFolder: (folder) => void send({ type: 'run', folder }),
-        stopRequested: () => stopReason,
-      },
-    );
-  } catch (error) {
-    if (error instanceof UserError) emit([{ type: 'failed', message: error.userMessage, advice: error.advice }]);
-    else throw error;
-  }
-  await flush();
-  process.exit(outcome === 'failed' ? 1 : 0);
-}
-
-/** Does a task that is not a run, and tells how that ended. */
-async function survey(task: Asked<Exclude<TrainerTask['type'], 'train' | 'setup'>>): Promise<void> {
-  let end: Extract<FromTrainer, { type: 'ended' }>['end'] = { kind: 'finished' };
-  const surroundings = {
-    version: packageJson.version,
-    machine: (machine: Machine) => void send({ type: 'machine', machine }),
-    progress: (text: Message) => void send({ type: 'progress', message: text }),
-    stopRequested: () => stopReason !== undefined,
-  };
-  const { progress, stopRequested } = surroundings;
-  const pause = async () => {
-    await new Promise((resolve) => setImmediate(resolve));
-    if (stopRequested()) throw new Stopped();
-  };
-  try {
-    checkVersion(task.protocol);
-    if (task.type === 'engines') {
-      await send({ type: 'engines', engines: await reportEngines(task.request, packageJson.version) });
-    } else if (task.type === 'measure') {
-      await measureEngine(task.request, {
-        ...surroundings,
-        speed: (speed) => void send({ type: 'speed', speed }),
-        unmeasured: (network, reason) => void send({ type: 'unmeasured', network, reason }),
-      });
-    } else if (task.type === 'dataset') {
-      await send({ type: 'dataset', report: await reportDataset(task.request, { progress, pause }) });
-    } else if (task.type === 'examples') {
-      const experiment = parseResolved(task.request.experiment, task.request.experiment?.id ?? 'experiment');
-      const sheet = await exampleSheet({ ...task.request, experiment }, { progress, pause });
-      await send({ type: 'examples', sheet });
-    } else {
-      const experiments = task.request.experiments.map((e) => parseResolved(e, e?.id ?? 'experiment'));
-      await estimate(
-        { ...task.request, experiments },
-        { ...surroundings, estimate: (told) => void send({ type: 'estimate', estimate: told }) },
-      );
+    if (protocol !== protocolVersion) {
+      throw new UserError(message('trainerVersion', { theirs: protocolVersion, ours: protocol }));
     }
+    const result = await tasks[task].work(request, {
+      version: packageJson.version,
+      signal: stopping.signal,
+      progress: (text) => void send({ type: 'progress', message: text }),
+      update: (update) => void send({ type: 'update', update }),
+    });
+    end = { kind: 'finished', result };
   } catch (error) {
-    if (error instanceof Stopped) end = { kind: 'stopped' };
+    if (error instanceof Stop) end = { kind: 'stopped' };
     else if (error instanceof UserError) end = { kind: 'failed', message: error.userMessage, advice: error.advice };
     else throw error;
   }
   await send({ type: 'ended', end });
   process.exit(end.kind === 'failed' ? 1 : 0);
-}
-
-async function setUp({ protocol, request }: Asked<'setup'>): Promise<void> {
-  let end: Extract<FromTrainer, { type: 'ended' }>['end'];
-  try {
-    checkVersion(protocol);
-    const progress = (text: Message) => void send({ type: 'progress', message: text });
-    const messages = request.remove
-      ? [removed(request.storage)]
-      : await setUpTensorflow({ ...request, signal: stopped.signal, progress });
-    end = { kind: 'finished', messages };
-  } catch (error) {
-    if (stopped.signal.aborted) end = { kind: 'stopped' };
-    else if (error instanceof UserError) end = { kind: 'failed', message: error.userMessage, advice: error.advice };
-    else throw error;
-  }
-  await send({ type: 'ended', end });
-  process.exit(end.kind === 'failed' ? 1 : 0);
-}
-
-function removed(storage: string): Message {
-  const folder = setupFolder(storage);
-  return removeTensorflow(storage) ? message('setupRemoved', { folder }) : message('setupNothingToRemove', { folder });
 }
 
 if (!process.send) {
@@ -158,21 +68,17 @@ if (!process.send) {
 }
 // A terminal sends Ctrl+C to the whole process group; the parent decides what it means.
 process.on('SIGINT', () => undefined);
-process.on('SIGTERM', () => askToStop('user'));
+process.on('SIGTERM', () => stopping.abort(new Stop('user')));
 process.on('disconnect', () => {
-  askToStop('editorGone');
-  // A run writes a checkpoint first and a setup clears up; the others have nothing to lose.
-  if (begun !== 'train' && begun !== 'setup') process.exit(0);
+  stopping.abort(new Stop('editorGone'));
+  if (begun === undefined || !tasks[begun].tidies) process.exit(0);
 });
-let begun: TrainerTask['type'] | undefined;
 process.on('message', (toTrainer: ToTrainer) => {
   if (toTrainer.type === 'stop') {
-    askToStop('user');
+    stopping.abort(new Stop('user'));
   } else if (begun === undefined) {
-    begun = toTrainer.type;
-    if (toTrainer.type === 'train') void train(toTrainer);
-    else if (toTrainer.type === 'setup') void setUp(toTrainer);
-    else void survey(toTrainer);
+    begun = toTrainer.task;
+    void begin(toTrainer);
   }
 });
 void send({ type: 'hello', protocol: protocolVersion });

@@ -13,9 +13,10 @@ import { readHistory } from '../../src/disk/runs';
 import type { EngineProvider } from '../../src/trainer/engines/engine';
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
 import { tfjsEngine } from '../../src/trainer/engines/tfjs/model';
+import { Stop } from '../../src/trainer/stop';
 import { run } from '../../src/trainer/training/run';
 import { loadTfjsCpu } from '../engines/tfjsCpu';
-import { greatestDifference, onlyRun, otherEngineTolerance, temporaryFolder } from './convlab';
+import { greatestDifference, onlyRun, otherEngineTolerance, outcomeOf, temporaryFolder } from './convlab';
 
 const tf = await loadTfjsCpu();
 const device = { kind: 'cpu', name: 'JavaScript' } as const;
@@ -51,7 +52,8 @@ async function train(
 ): Promise<{ outcome: string; events: RunEvent[] }> {
   const file = findExperiment('experiments', 'lenet5-mnist');
   const events: RunEvent[] = [];
-  const outcome = await run(
+  const stopping = new AbortController();
+  const training = run(
     {
       experiment: resolveExperiment(file, 'course', { limit: 640, epochs: 1 }),
       engine: engine ?? 'auto',
@@ -64,13 +66,16 @@ async function train(
       version: '0',
       providers: of,
       checkEngine: async () => undefined,
-      emit: (more) => events.push(...more),
+      emit: (more) => {
+        events.push(...more);
+        if (events.some((e) => e.type === 'step' && e.step + 1 === until)) stopping.abort(new Stop('user'));
+      },
       progress: () => undefined,
       runFolder: () => undefined,
-      stopRequested: () => (events.some((e) => e.type === 'step' && e.step + 1 === until) ? 'user' : undefined),
+      signal: stopping.signal,
     },
   );
-  return { outcome, events };
+  return { outcome: await outcomeOf(training), events };
 }
 const resumed = ({ events }: { events: RunEvent[] }) => events.find((event) => event.type === 'resumed');
 

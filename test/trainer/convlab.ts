@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { Stop } from '../../src/trainer/stop';
 import type { RunEvent } from '../../src/core/contracts/events';
 import { readEvents, readHistory } from '../../src/disk/runs';
 
@@ -123,3 +124,10 @@ export function greatestDifference(run: string, other: string): number {
   if (a.length !== b.length || a.length === 0) throw new Error(`${a.length} losses and ${b.length}`);
   return Math.max(...a.map((loss, i) => Math.abs(loss - b[i]!) / b[i]!));
 }
+
+/** How a run ended that was trained in this process. */
+export const outcomeOf = (training: Promise<void>): Promise<'finished' | 'stopped' | 'failed'> =>
+  training.then(
+    () => 'finished',
+    (error: unknown) => (error instanceof Stop ? 'stopped' : 'failed'),
+  );

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest';
 import { english } from '../../src/core/messages/message';
 import type { DatasetReport } from '../../src/core/contracts/tasks';
 import type { RunEvent } from '../../src/core/contracts/events';
-import { startTrainer } from '../../src/trainerClient';
+import { startTask } from '../../src/trainerClient';
 import { drawn, fill, imagesExperiment, put } from '../unit/drawnImages';
 import { convlab, onlyRun, temporaryFolder } from './convlab';
 
@@ -48,10 +48,11 @@ it('trains on a messy folder without its bad files, and says which data it used'
   const experiment = imagesExperiment({ augment: { horizontalFlip: 0.5, rotation: 10 } });
   const events: RunEvent[] = [];
   const runs = temporaryFolder();
-  const trainer = startTrainer(
+  const trainer = startTask(
+    'train',
     { experiment, engine: 'onnx', threads: 1, runsFolder: runs, searchFolders: [folder] },
     { script: path.resolve('dist/trainer.js') },
-    { onEvents: (more) => events.push(...more) },
+    { onUpdate: (update) => update.type === 'events' && events.push(...update.events) },
   );
   expect(await trainer.ended).toEqual({ kind: 'finished' });
   const started = events.find((event) => event.type === 'started')!;

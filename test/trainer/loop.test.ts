@@ -11,9 +11,10 @@ import type { TrainRequest } from '../../src/core/contracts/tasks';
 import { summarize } from '../../src/disk/runs';
 import { readTrained } from '../../src/trainer/training/checkpoint';
 import type { Engine, EngineProvider, Model, ModelOptions, ModelState } from '../../src/trainer/engines/engine';
+import { Stop } from '../../src/trainer/stop';
 import { run } from '../../src/trainer/training/run';
 import { fill, imagesExperiment } from '../unit/drawnImages';
-import { onlyRun, temporaryFolder } from './convlab';
+import { onlyRun, outcomeOf, temporaryFolder } from './convlab';
 
 let runs: string;
 beforeEach(() => (runs = temporaryFolder()));
@@ -88,7 +89,8 @@ async function train(
     limit: 640,
     epochs: 2,
   });
-  const outcome = await run(
+  const stopping = new AbortController();
+  const training = run(
     { experiment, engine: 'auto', runsFolder: runs, ...request },
     {
       version: '0',
@@ -99,13 +101,14 @@ async function train(
       emit: (more) => {
         events.push(...more);
         if (onEvent) more.forEach(onEvent);
+        if (events.filter((e) => e.type === 'step').length === stopAt) stopping.abort(new Stop('user'));
       },
       progress: () => undefined,
       runFolder: () => undefined,
-      stopRequested: () => (events.filter((e) => e.type === 'step').length === stopAt ? 'user' : undefined),
+      signal: stopping.signal,
     },
   );
-  return { outcome, events };
+  return { outcome: await outcomeOf(training), events };
 }
 
 const metrics = () => fs.readFileSync(path.join(onlyRun(runs), 'metrics.jsonl'), 'utf8');

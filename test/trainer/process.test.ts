@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resolveExperiment } from '../../src/core/experiment';
 import { findExperiment } from '../../src/disk/experimentFiles';
 import type { StartedEvent } from '../../src/core/contracts/events';
-import { startTrainer } from '../../src/trainerClient';
+import { startTask } from '../../src/trainerClient';
 import { temporaryFolder } from './convlab';
 
 let runs: string;
@@ -26,12 +26,13 @@ async function look(options: { threads?: number; lowPriority?: boolean }): Promi
   const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', { epochs: 1000 });
   let started: StartedEvent | undefined;
   let seen: Seen | undefined;
-  const trainer = startTrainer(
+  const trainer = startTask(
+    'train',
     { experiment, engine: 'onnx', threads, runsFolder: runs },
     { script: path.resolve('dist/trainer.js'), lowPriority },
     {
-      onEvents: (events) => {
-        for (const event of events) {
+      onUpdate: (update) => {
+        for (const event of update.type === 'events' ? update.events : []) {
           if (event.type === 'started') started = event;
           if (event.type !== 'step' || seen) continue;
           const pid = trainer.pid!;

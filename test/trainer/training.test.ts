@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readHistory, summarize } from '../../src/disk/runs';
-import { startTrainer } from '../../src/trainerClient';
+import { startTask } from '../../src/trainerClient';
 import { findExperiment } from '../../src/disk/experimentFiles';
 import { resolveExperiment } from '../../src/core/experiment';
 import { convlab, curve, onlyRun, small, temporaryFolder } from './convlab';
@@ -99,14 +99,15 @@ describe('a run that is interrupted', () => {
     });
     let run = '';
     const killed = await new Promise<unknown>((resolve) => {
-      const trainer = startTrainer(
+      const trainer = startTask(
+        'train',
         { experiment, engine: 'onnx', threads: 1, runsFolder: runs },
         { script: path.resolve('dist/trainer.js') },
         {
-          onRun: (folder) => (run = folder),
-          onEvents: (events) => {
+          onUpdate: (update) => {
+            if (update.type === 'run') run = update.folder;
             // In the second epoch, so that there is a checkpoint to go back to.
-            if (events.some((e) => e.type === 'epoch')) process.kill(trainer.pid!, 'SIGKILL');
+            else if (update.events.some((e) => e.type === 'epoch')) process.kill(trainer.pid!, 'SIGKILL');
           },
         },
       );

@@ -14,14 +14,16 @@ let folder;
 
 function emit(...events) {
   fs.appendFileSync(path.join(folder, 'metrics.jsonl'), events.map((event) => `${JSON.stringify(event)}\n`).join(''));
-  if (process.connected) process.send({ type: 'events', events });
+  if (process.connected) update({ type: 'events', events });
 }
 
-function leave(...events) {
-  emit(...events);
+const update = (told) => process.send({ type: 'update', update: told });
+
+function leave(last, ...before) {
+  emit(...before, last);
   fs.rmSync(path.join(folder, 'lock'));
-  // The last message must be out before the process is.
-  setTimeout(() => process.exit(0), 50);
+  const { type: kind, message, advice } = last;
+  end(kind, { message, advice });
 }
 
 function train(request) {
@@ -37,7 +39,7 @@ function train(request) {
     const record = { format: 1, created: '2026-01-02T03:04:05.000Z', convlab: '0.0.0', experiment };
     fs.writeFileSync(path.join(folder, 'run.json'), JSON.stringify(record));
   }
-  process.send({ type: 'run', folder });
+  update({ type: 'run', folder });
   if (resume) {
     emit({ type: 'resumed', time: '2026-01-02T03:05:05.000Z', epoch: 1, step: 2 });
   } else {
@@ -75,7 +77,7 @@ function train(request) {
       layers: [],
       logitStd: 1,
     };
-    leave(step(2, 2.1), step(3, 2.0), epoch, {
+    const finished = {
       type: 'finished',
       testLoss: 0.5,
       testAccuracy: 0.9876,
@@ -87,7 +89,8 @@ function train(request) {
         [0, 1],
       ],
       seconds: 1,
-    });
+    };
+    leave(finished, step(2, 2.1), step(3, 2.0), epoch);
   }
 }
 
@@ -98,14 +101,14 @@ function estimate(request) {
   fs.writeFileSync(path.join(__dirname, 'estimate.json'), JSON.stringify(request));
   const estimates = JSON.parse(process.env.FAKE_ESTIMATES);
   estimates.forEach((seconds, index) =>
-    process.send({ type: 'estimate', estimate: { index, ...(seconds === null ? {} : { seconds, basis: 'run' }) } }),
+    update({ type: 'estimate', estimate: { index, ...(seconds === null ? {} : { seconds, basis: 'run' }) } }),
   );
-  process.send({ type: 'ended', end: { kind: 'finished' } });
-  setTimeout(() => process.exit(0), 50);
+  end('finished');
 }
 
 const end = (kind, more) => {
-  process.send({ type: 'ended', end: { kind, ...more } });
+  if (process.connected) process.send({ type: 'ended', end: { kind, ...more } });
+  // The last message must be out before the process is.
   setTimeout(() => process.exit(0), 50);
 };
 
@@ -114,7 +117,7 @@ function measure(request) {
   process.send({ type: 'progress', message: { id: 'measuringNetwork', args: { network: 'LeNet-5', size: 32 } } });
   if (behaviour === 'wait') return process.on('message', ({ type }) => type === 'stop' && end('stopped'));
   const reason = { id: 'unexpectedError', args: { reason: 'no memory' } };
-  if (behaviour === 'unmeasured') process.send({ type: 'unmeasured', network: 'vgg16', reason });
+  if (behaviour === 'unmeasured') update({ type: 'unmeasured', network: 'vgg16', reason });
   end('finished');
 }
 
@@ -129,8 +132,7 @@ function dataset(request) {
     if (behaviour === 'wait') return process.on('message', ({ type }) => type === 'stop' && end('stopped'));
   }
   if (known.id) return end('failed', { message: known });
-  process.send({ type: 'dataset', report: { ...known, dataset: request.dataset, verified: request.verify } });
-  end('finished');
+  end('finished', { result: { ...known, dataset: request.dataset, verified: request.verify } });
 }
 
 function examples(request) {
@@ -145,8 +147,7 @@ function examples(request) {
     source: '/mnist',
     terms: { id: 'termsMnist', args: {} },
   };
-  process.send({ type: 'examples', sheet: { provenance, size: 32, epochs: [], examples: [] } });
-  end('finished');
+  end('finished', { result: { provenance, size: 32, epochs: [], examples: [] } });
 }
 
 function setUp(request) {
@@ -154,11 +155,11 @@ function setUp(request) {
   fs.writeFileSync(path.join(__dirname, 'setup.json'), JSON.stringify({ request, storage }));
   process.send({ type: 'progress', message: { id: 'setupDownload', args: { megabytes: 7 } } });
   const folder = '/storage/tensorflow';
-  if (request.remove) return end('finished', { messages: [{ id: 'setupRemoved', args: { folder } }] });
+  if (request.remove) return end('finished', { result: [{ id: 'setupRemoved', args: { folder } }] });
   if (behaviour === 'wait') return process.on('message', ({ type }) => type === 'stop' && end('stopped'));
   if (behaviour === 'finish') {
     const args = { tensorflow: '2.21.0', device: 'CPU', library: '/lib/libtensorflow_cc.so.2' };
-    end('finished', { messages: [{ id: 'setupDone', args }] });
+    end('finished', { result: [{ id: 'setupDone', args }] });
   }
   if (behaviour === 'fail') {
     const message = { id: 'setupDownloadFailed', args: { reason: 'ENOTFOUND' } };
@@ -166,17 +167,12 @@ function setUp(request) {
   }
 }
 
+const engines = () => end('finished', { result: JSON.parse(process.env.FAKE_ENGINES) });
+const tasks = { train, estimate, measure, setup: setUp, dataset, examples, engines };
+
 process.on('message', (message) => {
-  if (message.type === 'train') train(message.request);
-  else if (message.type === 'estimate') estimate(message.request);
-  else if (message.type === 'measure') measure(message.request);
-  else if (message.type === 'setup') setUp(message.request);
-  else if (message.type === 'dataset') dataset(message.request);
-  else if (message.type === 'examples') examples(message.request);
-  else if (message.type === 'engines') {
-    process.send({ type: 'engines', engines: JSON.parse(process.env.FAKE_ENGINES) });
-    end('finished');
-  } else if (message.type === 'stop' && folder && behaviour !== 'deaf') stop('user');
+  if (message.type === 'begin') tasks[message.task](message.request);
+  else if (message.type === 'stop' && folder && behaviour !== 'deaf') stop('user');
 });
 process.on('disconnect', () => (folder ? stop('editorGone') : process.exit(0)));
 process.send({ type: 'hello', protocol: 1 });

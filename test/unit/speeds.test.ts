@@ -7,7 +7,8 @@ import { multiplyAdds, paceFromSpeeds, Speed } from '../../src/core/estimates';
 import { english, message, UserError } from '../../src/core/messages/message';
 import { Network } from '../../src/core/networks/network';
 import type { Machine, NetworkSpeed, StepShape } from '../../src/core/contracts/tasks';
-import { measureEngine, Stopped, usualShapes } from '../../src/trainer/tasks/measure';
+import { Stop } from '../../src/trainer/stop';
+import { measureEngine, usualShapes } from '../../src/trainer/tasks/measure';
 import { cacheFolder, Speeds } from '../../src/trainer/tasks/speeds';
 import type { Batch, EngineProvider, Model } from '../../src/trainer/engines/engine';
 
@@ -173,7 +174,7 @@ describe('measuring', () => {
   const measure = (
     engine: ReturnType<typeof clockedEngine>,
     networks: StepShape['network'][],
-    { again = false, stop = () => false }: { again?: boolean; stop?: () => boolean } = {},
+    { again = false, signal = new AbortController().signal }: { again?: boolean; signal?: AbortSignal } = {},
   ) =>
     measureEngine(
       { engine: 'onnx', networks, again },
@@ -182,11 +183,13 @@ describe('measuring', () => {
         providers: [engine.provider],
         checkEngine: () => Promise.resolve(undefined),
         cache: folder,
-        machine: (m) => told.machines.push(m),
         progress: (text) => told.progress.push(english(text)),
-        speed: (s) => told.speeds.push(s),
-        unmeasured: (network, reason) => told.unmeasured.push(`${network}: ${english(reason)}`),
-        stopRequested: stop,
+        update: (update) => {
+          if (update.type === 'machine') told.machines.push(update.machine);
+          else if (update.type === 'speed') told.speeds.push(update.speed);
+          else told.unmeasured.push(`${update.network}: ${english(update.reason)}`);
+        },
+        signal,
       },
     );
   const truth = (of: StepShape) => of.batchSize / (overhead + rate * multiplyAdds(of) * of.batchSize);
@@ -243,8 +246,12 @@ describe('measuring', () => {
 
   test('stopped in the middle, it keeps what it has', async () => {
     const engine = clockedEngine();
-    const stop = () => engine.steps.some((s) => s.network === 'resnet18');
-    await expect(measure(engine, ['lenet5', 'resnet18', 'resnet50'], { stop })).rejects.toThrow(Stopped);
+    const stopping = new AbortController();
+    engine.failWith((network) => {
+      if (network.name === 'resnet18') stopping.abort(new Stop('user'));
+    });
+    const stopped = measure(engine, ['lenet5', 'resnet18', 'resnet50'], { signal: stopping.signal });
+    await expect(stopped).rejects.toThrow(Stop);
     expect(told.speeds.map((s) => s.shape.network)).toEqual(['lenet5']);
     expect(new Speeds(machine, folder).all.map((s) => s.shape.network)).toEqual(['lenet5']);
     expect(engine.disposed).toEqual(['lenet5', 'resnet18', 'engine']);

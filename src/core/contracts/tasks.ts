@@ -180,43 +180,72 @@ export interface ExampleSheet {
   }[];
 }
 
-/** What a trainer process is started for. */
-export type TrainerTask =
-  | { readonly type: 'train'; readonly request: TrainRequest }
-  | { readonly type: 'engines'; readonly request: EnginesRequest }
-  | { readonly type: 'measure'; readonly request: MeasureRequest }
-  | { readonly type: 'estimate'; readonly request: EstimateRequest }
-  | { readonly type: 'dataset'; readonly request: DatasetRequest }
-  | { readonly type: 'setup'; readonly request: SetupRequest }
-  | { readonly type: 'examples'; readonly request: ExamplesRequest };
+/**
+ * What a trainer process can be started for: what is asked, what is told on the way, and what comes at the end. A new task
+ * is an entry here, a file in trainer/tasks/ and its line in trainer/main.ts.
+ */
+export interface Tasks {
+  train: {
+    request: TrainRequest;
+    update:
+      /** The run's folder exists and is locked by this trainer. */
+      | { readonly type: 'run'; readonly folder: string }
+      /** They are in the run's metrics.jsonl before they are told. */
+      | { readonly type: 'events'; readonly events: readonly RunEvent[] };
+    /** All that there is to say stands in the run's events. */
+    result: undefined;
+  };
+  /** What engines there are. */
+  engines: { request: EnginesRequest; update: never; result: readonly EngineReport[] };
+  measure: {
+    request: MeasureRequest;
+    update:
+      | EngineOpened
+      | { readonly type: 'speed'; readonly speed: NetworkSpeed }
+      /** A network whose speed could not be measured. */
+      | { readonly type: 'unmeasured'; readonly network: NetworkName; readonly reason: Message };
+    result: undefined;
+  };
+  estimate: {
+    request: EstimateRequest;
+    /** One for each experiment, in whatever order they are known. */
+    update: EngineOpened | { readonly type: 'estimate'; readonly estimate: Estimate };
+    result: undefined;
+  };
+  dataset: { request: DatasetRequest; update: never; result: DatasetReport };
+  /** The result says what there is now. */
+  setup: { request: SetupRequest; update: never; result: readonly Message[] };
+  examples: { request: ExamplesRequest; update: never; result: ExampleSheet };
+}
 
-export type ToTrainer =
-  | (TrainerTask & { readonly protocol: number })
+/** The engine that measures or estimates is open. */
+export interface EngineOpened {
+  readonly type: 'machine';
+  readonly machine: Machine;
+}
+
+export type TaskName = keyof Tasks;
+export type Request<T extends TaskName> = Tasks[T]['request'];
+export type Update<T extends TaskName> = Tasks[T]['update'];
+export type Result<T extends TaskName> = Tasks[T]['result'];
+
+/** How a task ended, in the trainer's own words. */
+export type TaskEnd<T extends TaskName = TaskName> =
+  | { readonly kind: 'finished'; readonly result: Result<T> }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message };
+
+export type ToTrainer<T extends TaskName = TaskName> =
+  /** Sent once, in answer to 'hello'. */
+  | { readonly type: 'begin'; readonly protocol: number; readonly task: T; readonly request: Request<T> }
   /** Finish the step at hand, write a checkpoint when training, undo a setup, exit. */
   | { readonly type: 'stop' };
 
-export type FromTrainer =
+export type FromTrainer<T extends TaskName = TaskName> =
   /** Sent once, first. */
   | { readonly type: 'hello'; readonly protocol: number }
-  /** The run's folder exists and is locked by this trainer; events are in its metrics.jsonl before they are sent. */
-  | { readonly type: 'run'; readonly folder: string }
-  /** What the trainer is doing before the first step ('loadingData', …), for a status line. */
+  /** What the trainer is doing ('loadingData', …), for a status line. */
   | { readonly type: 'progress'; readonly message: Message }
-  | { readonly type: 'events'; readonly events: readonly RunEvent[] }
-  /** What engines there are. */
-  | { readonly type: 'engines'; readonly engines: readonly EngineReport[] }
-  /** The engine that measures or estimates is open. */
-  | { readonly type: 'machine'; readonly machine: Machine }
-  | { readonly type: 'speed'; readonly speed: NetworkSpeed }
-  /** A network whose speed could not be measured. */
-  | { readonly type: 'unmeasured'; readonly network: NetworkName; readonly reason: Message }
-  | { readonly type: 'estimate'; readonly estimate: Estimate }
-  | { readonly type: 'dataset'; readonly report: DatasetReport }
-  | { readonly type: 'examples'; readonly sheet: ExampleSheet }
-  /** How a task other than training ended, and what a setup has to say; a run ends with an event. */
-  | {
-      readonly type: 'ended';
-      readonly end:
-        | { readonly kind: 'finished' | 'stopped'; readonly messages?: readonly Message[] }
-        | { readonly kind: 'failed'; readonly message: Message; readonly advice?: Message };
-    };
+  | { readonly type: 'update'; readonly update: Update<T> }
+  /** Sent once, last. */
+  | { readonly type: 'ended'; readonly end: TaskEnd<T> };

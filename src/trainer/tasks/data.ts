@@ -7,13 +7,20 @@ import type { DatasetReport, DatasetRequest } from '../../core/contracts/tasks';
 import { isFetched } from '../data/cifar10';
 import { mnistClasses, mnistProvenance, readMnist } from '../data/mnist';
 import { imageSource } from '../data/open';
-import { checkImages, DataSurroundings, leftOutMessages, ImageSource } from '../data/images';
+import { checkImages, leftOutMessages, ImageSource } from '../data/images';
+import { breathe } from '../stop';
+import type { TaskSurroundings } from './task';
 
-/** @throws UserError where the dataset cannot be had, and whatever `pause` throws */
+/** @throws UserError where the dataset cannot be had, and the signal's reason */
 export async function reportDataset(
   { dataset, verify, ...places }: DatasetRequest,
-  surroundings: Pick<DataSurroundings, 'progress' | 'pause' | 'workers'>,
+  {
+    progress,
+    signal,
+    workers,
+  }: Pick<TaskSurroundings<'dataset'>, 'progress' | 'signal'> & { readonly workers?: number },
 ): Promise<DatasetReport> {
+  const surroundings = { progress, workers, pause: () => breathe(signal) };
   if (dataset === 'mnist') return reportMnist(places.dataFolder);
   const source = await imageSource(dataset, { ...places, ...surroundings, unfetched: !verify });
   const found = verify && !source.held ? await checkImages(source, surroundings) : [];

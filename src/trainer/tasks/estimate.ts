@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import type { ResolvedExperiment } from '../../core/experiment';
+import { parseResolved, ResolvedExperiment } from '../../core/experiment';
 import {
   checkpointBytesWritten,
   paceFromSpeeds,
@@ -21,16 +21,10 @@ import { readHistory, readRecord } from '../../disk/runs';
 import type { Dataset } from '../data/dataset';
 import { openDataset } from '../data/open';
 import { openEngine } from '../engines/choose';
-import { machineOf, measureShape, MeasureSurroundings, Stopped } from './measure';
+import { breathe } from '../stop';
+import { machineOf, measureShape, Measuring } from './measure';
 import { Speeds } from './speeds';
-
-export interface EstimateSurroundings extends Pick<
-  MeasureSurroundings,
-  'version' | 'providers' | 'checkEngine' | 'cache' | 'machine' | 'progress' | 'stopRequested'
-> {
-  /** Called once for each experiment, in whatever order they are known. */
-  estimate(estimate: Estimate): void;
-}
+import type { TaskSurroundings } from './task';
 
 /** At most so many of an experiment's runs are looked at, newest first. */
 const runsLookedAt = 10;
@@ -38,31 +32,37 @@ const runsLookedAt = 10;
 const readingSeconds = 0.2;
 
 /**
- * @throws UserError where no engine can be opened, Stopped where that was asked for; an experiment whose data or network
+ * @throws UserError where no engine can be opened, the signal's reason where it is aborted; an experiment whose data or network
  * fails is told of without a figure, because training it will say why
  */
-export async function estimate(request: EstimateRequest, surroundings: EstimateSurroundings): Promise<void> {
-  const { threads, experiments } = request;
+export async function estimate(
+  request: EstimateRequest,
+  surroundings: TaskSurroundings<'estimate'> & Measuring,
+): Promise<undefined> {
+  const { threads } = request;
+  const { signal, update } = surroundings;
+  const experiments = request.experiments.map((e) => parseResolved(e, e?.id ?? 'experiment'));
   const { engine } = await openEngine(request.engine, { threads }, surroundings);
   // Since the process began: a run's trainer will need as long.
   const opening = performance.now() / 1000;
   try {
     const machine = machineOf(engine, surroundings.version);
-    surroundings.machine(machine);
+    update({ type: 'machine', machine });
     const speeds = new Speeds(machine, surroundings.cache);
     const unmeasured: (() => Promise<void>)[] = [];
     for (const [index, experiment] of experiments.entries()) {
       const shape = shapeOf(experiment);
       let data: DataCosts;
       try {
-        data = await timeData(experiment, request, surroundings);
+        data = await timeData(experiment, request, signal);
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
-        surroundings.estimate({ index });
+        update({ type: 'estimate', estimate: { index } });
         continue;
       }
       const run = earlierPace(experiment, request.runsFolders, machine);
-      const tell = () => surroundings.estimate({ index, ...figure(experiment, run, data, speeds, opening) });
+      const tell = () =>
+        update({ type: 'estimate', estimate: { index, ...figure(experiment, run, data, speeds, opening) } });
       if (run?.evaluate !== undefined || wellKnown(shape, speeds.all) || !request.measure) {
         tell();
         continue;
@@ -94,23 +94,15 @@ interface DataCosts {
   readonly beside: boolean;
 }
 
-/** Opens an experiment's dataset and reads a little of it. @throws UserError, Stopped */
-async function timeData(
-  experiment: ResolvedExperiment,
-  places: DataPlaces,
-  { stopRequested }: EstimateSurroundings,
-): Promise<DataCosts> {
+/** Opens an experiment's dataset and reads a little of it. @throws UserError, the signal's reason */
+async function timeData(experiment: ResolvedExperiment, places: DataPlaces, signal: AbortSignal): Promise<DataCosts> {
   const begin = performance.now();
-  const pause = async () => {
-    await new Promise((resolve) => setImmediate(resolve));
-    if (stopRequested()) throw new Stopped();
-  };
   const dataset = await openDataset(experiment, {
     ...places,
     unchecked: true,
     unfetched: true,
     progress: () => undefined,
-    pause,
+    pause: () => breathe(signal),
   });
   try {
     const opening = (performance.now() - begin) / 1000;

@@ -3,13 +3,15 @@
  * network meets them. `main.ts` makes one for the editor, before a run or, with the run's own images, beside it.
  */
 import type { Sharp, SharpOptions } from 'sharp';
+import { parseResolved } from '../../core/experiment';
 import type { ExamplesRequest, ExampleSheet } from '../../core/contracts/tasks';
 import { Dataset, normalizations } from '../data/dataset';
 import { loadDecoder } from '../data/decode';
 import { openDataset } from '../data/open';
-import type { DataSurroundings } from '../data/images';
 import { ImageLost } from '../data/loader';
 import { readSplit } from '../data/split';
+import { breathe } from '../stop';
+import type { TaskSurroundings } from './task';
 
 /** Images on a sheet that shows what augmentation does to each of them, and the epochs that it shows. */
 const augmentedExamples = 6;
@@ -23,21 +25,28 @@ const largestPng = 64;
 const sparing = { unchecked: true, workers: 0, cacheBytes: 64 * 2 ** 20 };
 
 /**
- * @throws UserError where the data cannot be had, and whatever `pause` throws
+ * @throws UserError where the data cannot be had, and the signal's reason
  */
 export async function exampleSheet(
-  { experiment, run, ...places }: ExamplesRequest,
-  surroundings: Pick<DataSurroundings, 'progress' | 'pause'>,
+  { run, ...request }: ExamplesRequest,
+  { progress, signal }: Pick<TaskSurroundings<'examples'>, 'progress' | 'signal'>,
 ): Promise<ExampleSheet> {
+  const experiment = parseResolved(request.experiment, request.experiment?.id ?? 'experiment');
   const stored = run === undefined ? undefined : readSplit(run);
   const encode = imageEncoder(experiment.input, await loadDecoder());
-  const dataset = await openDataset(experiment, { ...places, ...surroundings, stored, ...sparing });
+  const dataset = await openDataset(experiment, {
+    ...request,
+    ...sparing,
+    stored,
+    progress,
+    pause: () => breathe(signal),
+  });
   try {
     const epochs = experiment.augment ? shownEpochs.filter((epoch) => epoch <= experiment.epochs) : [];
     const count = epochs.length > 0 ? augmentedExamples : plainExamples;
     const examples: ExampleSheet['examples'][number][] = [];
     for (const index of spread(dataset.counts.train, count)) {
-      await surroundings.pause();
+      await breathe(signal);
       const example = await show(dataset, index, [0, ...epochs], experiment.input, encode);
       if (example) examples.push({ name: dataset.split?.parts.train[index]?.name ?? String(index + 1), ...example });
     }

@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { evaluationBatchSize, multiplyAdds, paceFromSpeeds, Speed, wellKnown } from '../../core/estimates';
 import { median } from '../../core/statistics';
-import { Message, message, UserError } from '../../core/messages/message';
+import { message, UserError } from '../../core/messages/message';
 import { buildNetwork, NetworkName, networks } from '../../core/networks/catalog';
 import { elements, initialBuffers, Network, Tensors } from '../../core/networks/network';
 import type { Machine, MeasureRequest, NetworkSpeed, StepShape } from '../../core/contracts/tasks';
@@ -15,7 +15,9 @@ import { checkpointsFolder } from '../../disk/runs';
 import { writeLast } from '../training/checkpoint';
 import { EngineChoice, openEngine } from '../engines/choose';
 import type { Engine } from '../engines/engine';
+import { breathe, Stop } from '../stop';
 import { Speeds } from './speeds';
+import type { TaskSurroundings } from './task';
 
 /** A measured step should take at most about this long, in seconds; a heavier network is measured at smaller batches. */
 const longestStep = 2.5;
@@ -29,25 +31,10 @@ const pilotBatch = 4;
 /** Multiply-adds of a step that no machine needs a first look for. */
 const lightStep = 3e8;
 
-/** Asked to stop while measuring. */
-export class Stopped extends Error {
-  constructor() {
-    super('stopped');
-  }
-}
-
-/** What a measurement needs from the process it runs in. */
-export interface MeasureSurroundings extends Omit<EngineChoice, 'progress'> {
-  /** ConvLab's own version. */
-  readonly version: string;
+/** What a task that measures needs beside its surroundings. */
+export interface Measuring extends Omit<EngineChoice, 'progress'> {
   /** Where the speeds are kept; default: the user's cache folder. */
   readonly cache?: string;
-  machine(machine: Machine): void;
-  progress(message: Message): void;
-  speed(speed: NetworkSpeed): void;
-  unmeasured(network: NetworkName, reason: Message): void;
-  /** Asked after every step. */
-  stopRequested(): boolean;
 }
 
 export const machineOf = (engine: Engine, version: string): Machine => ({
@@ -77,29 +64,33 @@ export function networkSpeed(shape: StepShape, speeds: readonly Speed[], cached:
 /**
  * Measures the usual shapes of each network, telling each speed as it is known; what was measured before is told from the
  * cache. A network that fails, for want of memory say, is told of and passed over.
- * @throws UserError where the engine cannot be opened, Stopped where that was asked for: what was measured is kept
+ * @throws UserError where the engine cannot be opened, the signal's reason where it is aborted: what was measured is kept
  */
-export async function measureEngine(request: MeasureRequest, surroundings: MeasureSurroundings): Promise<void> {
+export async function measureEngine(
+  request: MeasureRequest,
+  surroundings: TaskSurroundings<'measure'> & Measuring,
+): Promise<undefined> {
   const { threads } = request;
+  const { update } = surroundings;
   const { engine } = await openEngine(request.engine, { threads }, surroundings);
   try {
     const machine = machineOf(engine, surroundings.version);
-    surroundings.machine(machine);
+    update({ type: 'machine', machine });
     const speeds = new Speeds(machine, surroundings.cache);
     for (const network of request.networks ?? notesNetworks) {
       try {
         for (const shape of usualShapes(network)) {
           const cached = !request.again && wellKnown(shape, speeds.all);
           if (!cached) await measureShape(engine, shape, speeds, surroundings);
-          surroundings.speed(networkSpeed(shape, speeds.all, cached)!);
+          update({ type: 'speed', speed: networkSpeed(shape, speeds.all, cached)! });
         }
       } catch (error) {
-        if (error instanceof Stopped) throw error;
+        if (error instanceof Stop) throw error;
         const reason =
           error instanceof UserError
             ? error.userMessage
             : message('unexpectedError', { reason: error instanceof Error ? error.message : String(error) });
-        surroundings.unmeasured(network, reason);
+        update({ type: 'unmeasured', network, reason });
       }
     }
   } finally {
@@ -110,18 +101,18 @@ export async function measureEngine(request: MeasureRequest, surroundings: Measu
 /**
  * Measures a shape and keeps the result. Where a step on the whole batch would take long, two smaller batches are measured
  * instead, from which the arithmetic of `estimates.ts` tells the whole.
- * @throws UserError where the engine fails, Stopped
+ * @throws UserError where the engine fails, the signal's reason
  */
 export async function measureShape(
   engine: Engine,
   shape: StepShape,
   speeds: Speeds,
-  surroundings: Pick<MeasureSurroundings, 'progress' | 'stopRequested'>,
+  surroundings: Pick<TaskSurroundings<'measure'>, 'progress' | 'signal'>,
 ): Promise<void> {
   const { network, size, batchSize } = shape;
   surroundings.progress(message('measuringNetwork', { network: networks[network].title, size }));
   const measure = async (batch: number): Promise<number> => {
-    const speed = await timeShape(engine, { ...shape, batchSize: batch }, surroundings.stopRequested);
+    const speed = await timeShape(engine, { ...shape, batchSize: batch }, surroundings.signal);
     speeds.add(speed);
     return speed.stepSeconds;
   };
@@ -140,7 +131,7 @@ export async function measureShape(
 }
 
 /** Times steps and evaluations of one shape at its batch. */
-async function timeShape(engine: Engine, shape: StepShape, stopRequested: () => boolean): Promise<Speed> {
+async function timeShape(engine: Engine, shape: StepShape, signal: AbortSignal): Promise<Speed> {
   const { network: name, channels, size, outputs, batchSize, microBatch, freeze } = shape;
   const network = buildNetwork(name, [channels, size, size], outputs, freeze);
   const inputElements = elements(network.inputShape);
@@ -148,8 +139,7 @@ async function timeShape(engine: Engine, shape: StepShape, stopRequested: () => 
     const before = performance.now();
     await work();
     // Messages come in between, as in the training loop; one may ask to stop.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (stopRequested()) throw new Stopped();
+    await breathe(signal);
     return (performance.now() - before) / 1000;
   };
   /** The first call, and the median of the settled ones. */

@@ -28,6 +28,7 @@ import { readSplit, writeSplit } from '../data/split';
 import { ChosenEngine, EngineChoice, openEngine } from '../engines/choose';
 import type { Batch, Engine, Model, ModelState, StepDiagnostics } from '../engines/engine';
 import { predictedClass } from '../engines/step';
+import { breathe, Stop } from '../stop';
 import { Finding, findStart, initialState } from '../weights/start';
 
 /** What the loop needs from the process it runs in. */
@@ -38,8 +39,8 @@ export interface Surroundings extends EngineChoice, Pick<OpenOptions, 'cacheByte
   emit(events: readonly RunEvent[]): void;
   progress(message: Message): void;
   runFolder(folder: string): void;
-  /** Asked after every step and every evaluated batch. */
-  stopRequested(): 'user' | 'editorGone' | undefined;
+  /** Looked at after every step and every evaluated batch; its reason is a `Stop`. */
+  readonly signal: AbortSignal;
 }
 
 /** About this many step events over a run; their spacing is fixed by the run, never by the clock. */
@@ -89,36 +90,17 @@ const emptySums = (): EpochSums => ({
   windowSteps: 0,
 });
 
-/** A request to stop, on its way out of the loop. */
-class Stop extends Error {
-  constructor(
-    readonly reason: 'user' | 'editorGone',
-    /** Before the loop has begun. */
-    readonly early = false,
-  ) {
-    super('stop');
-  }
-}
-
-/** Lets messages in while the data is being read, and stops where asked to. */
-async function pauseBefore({ stopRequested }: Surroundings): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
-  const reason = stopRequested();
-  if (reason !== undefined) throw new Stop(reason, true);
-}
-
 /**
  * Trains, from the start or from where a run stands. Everything that happens is told through `surroundings` and written
- * to the run's folder; the promise settles when the run has finished, stopped or failed, and rejects only on a defect.
+ * to the run's folder; the promise settles when the run has ended and all is closed.
+ * @throws UserError where the run failed, the signal's reason where it was stopped; the last event says so, too
  */
-export async function run(
-  request: TrainRequest,
-  surroundings: Surroundings,
-): Promise<'finished' | 'stopped' | 'failed'> {
+export async function run(request: TrainRequest, surroundings: Surroundings): Promise<void> {
   let folder: RunFolder | undefined;
   let engine: Engine | undefined;
   let model: Model | undefined;
   let dataset: Dataset | undefined;
+  let loop: Loop | undefined;
   const emit = (event: RunEvent) => {
     folder?.append([event]);
     surroundings.emit([event]);
@@ -129,7 +111,7 @@ export async function run(
       runsFolder: request.runsFolder,
       weightsFolder: request.weightsFolder,
       progress: surroundings.progress,
-      pause: () => pauseBefore(surroundings),
+      pause: () => breathe(surroundings.signal),
     };
     // A run that goes on has recorded what it started from, and reads it only where it has no checkpoint yet.
     const start = request.resume === undefined ? await findStart(experiment, finding) : undefined;
@@ -143,7 +125,7 @@ export async function run(
       stored,
       cacheBytes: surroundings.cacheBytes,
       progress: surroundings.progress,
-      pause: () => pauseBefore(surroundings),
+      pause: () => breathe(surroundings.signal),
     });
 
     let before = new History();
@@ -160,7 +142,7 @@ export async function run(
     const passes = before.started?.microBatch ?? microBatch;
     model = await engine.compile(network, { batchSize, loss, optimizer, seed, microBatch: passes });
 
-    const loop = new Loop(experiment, network, model, dataset, folder, surroundings, emit);
+    loop = new Loop(experiment, network, model, dataset, folder, surroundings, emit);
     const use: EngineUse = {
       engine: engine.name,
       engineReasons: opened.reasons,
@@ -193,15 +175,11 @@ export async function run(
     const result = await loop.train();
     folder.writeResult(result);
     emit(result);
-    return 'finished';
   } catch (error) {
-    if (error instanceof Stop) {
-      // The loop tells of its own stops; before it there is no step, nor perhaps a folder to tell it in.
-      if (error.early) emit({ type: 'stopped', reason: error.reason, epoch: 1, step: 0 });
-      return 'stopped';
-    }
-    reportFailure(error, surroundings, emit);
-    return 'failed';
+    if (!(error instanceof Stop)) throw reportFailure(error, surroundings, emit);
+    // Before the loop there is no step, nor perhaps a folder to tell it in.
+    emit({ type: 'stopped', reason: error.by, ...(loop?.reached ?? { epoch: 1, step: 0 }) });
+    throw error;
   } finally {
     await dataset?.close?.().catch(() => undefined);
     await model?.dispose().catch(() => undefined);
@@ -230,8 +208,8 @@ async function openEngineOf(request: TrainRequest, surroundings: Surroundings): 
   }
 }
 
-/** Tells of a failure; where even that cannot be written (a full disk), it is at least sent. */
-function reportFailure(error: unknown, surroundings: Surroundings, emit: (event: RunEvent) => void): void {
+/** Tells of a failure and returns it; where it cannot be written (a full disk), it is at least sent. */
+function reportFailure(error: unknown, surroundings: Surroundings, emit: (event: RunEvent) => void): UserError {
   let failure: UserError;
   if (error instanceof UserError) {
     failure = error;
@@ -247,6 +225,7 @@ function reportFailure(error: unknown, surroundings: Surroundings, emit: (event:
   } catch {
     surroundings.emit([event]);
   }
+  return failure;
 }
 
 /** Takes hold of a run that can go on; `before` is what it has told so far. A run that cannot is left untouched. */
@@ -294,6 +273,12 @@ class Loop {
     this.inputElements = elements(network.inputShape);
     this.evaluationBatch = evaluationBatchSize(experiment.batchSize, this.inputElements);
     this.stepEventStride = Math.max(1, Math.ceil((this.stepsPerEpoch * experiment.epochs) / stepEventsPerRun));
+  }
+
+  /** The epoch under way, and its steps that are done. */
+  get reached(): { readonly epoch: number; readonly step: number } {
+    const { epoch, step } = this.position;
+    return { epoch, step };
   }
 
   /** Loads the newest whole checkpoint, or the state that training begins with. */
@@ -462,12 +447,10 @@ class Loop {
   /** Lets messages in, stops where asked to, and writes a checkpoint when one is due. */
   private async pause(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
-    const reason = this.surroundings.stopRequested();
-    if (reason === undefined && !this.checkpointDue(checkpointSeconds)) return;
+    const { signal } = this.surroundings;
+    if (!signal.aborted && !this.checkpointDue(checkpointSeconds)) return;
     await this.writeCheckpoint();
-    if (reason === undefined) return;
-    this.emit({ type: 'stopped', reason, epoch: this.position.epoch, step: this.position.step });
-    throw new Stop(reason);
+    signal.throwIfAborted();
   }
 
   /**
