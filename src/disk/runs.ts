@@ -4,11 +4,14 @@
  * written stays readable.
  */
 import * as fs from 'node:fs';
+import * as os from 'node:os';
 import * as path from 'node:path';
 import { compared, ComparedRun } from '../core/comparison';
 import { parseResolved, ResolvedExperiment } from '../core/experiment';
 import { History, RunState } from '../core/history';
 import { message, UserError } from '../core/messages/message';
+import { diskError, makeFolder, writeAtomically } from './files';
+import { liveHolder, Lock, LockLost } from './lock';
 import type { FinishedEvent, RunEvent, WeightsStart } from '../core/contracts/events';
 
 /** run.json: what is fixed for the whole run. */
@@ -28,31 +31,23 @@ const resultFile = 'result.json';
 const lockFile = 'lock';
 export const checkpointsFolder = 'checkpoints';
 
-/** A lock whose holder has not renewed it for this long is taken to be left over from a process whose id was reused. */
-const lockExpiryMs = 5 * 60_000;
-
-/** The runs folder of a workspace folder. */
-export const runsFolderOf = (workspaceFolder: string): string => path.join(workspaceFolder, '.convlab', 'runs');
-
 /** A run as its owner, the trainer, holds it: locked, with its event file open for appending. */
 export class RunFolder {
   private readonly events: number;
-  private readonly renewal: NodeJS.Timeout;
 
   private constructor(
     readonly folder: string,
     readonly record: RunRecord,
+    private readonly lock: Lock,
   ) {
     try {
       this.events = fs.openSync(path.join(folder, eventsFile), 'a');
       // A process that was killed in the middle of a line leaves a torn one; the next line must not join it.
       if (!endsInNewline(path.join(folder, eventsFile))) fs.writeSync(this.events, '\n');
     } catch (error) {
-      fs.rmSync(path.join(folder, lockFile), { force: true });
+      lock.release();
       throw diskError(folder, error);
     }
-    this.renewal = setInterval(() => this.renewLock(), 10_000);
-    this.renewal.unref();
   }
 
   /**
@@ -69,7 +64,7 @@ export class RunFolder {
     const record: RunRecord = { format: 1, created: now.toISOString(), convlab: version, experiment, start };
     const stem = `${now.toISOString().slice(0, 19).replaceAll('-', '').replaceAll(':', '').replace('T', '-')}-${experiment.id}`;
     try {
-      fs.mkdirSync(runsFolder, { recursive: true });
+      makeFolder(runsFolder);
       const ignore = path.join(path.dirname(runsFolder), '.gitignore');
       if (path.basename(path.dirname(runsFolder)) === '.convlab' && !fs.existsSync(ignore))
         fs.writeFileSync(ignore, '*\n');
@@ -82,10 +77,16 @@ export class RunFolder {
           if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
           throw error;
         }
-        takeLock(folder);
-        fs.mkdirSync(path.join(folder, checkpointsFolder));
-        writeAtomically(path.join(folder, recordFile), JSON.stringify(record, undefined, 1));
-        return new RunFolder(folder, record);
+        try {
+          const lock = takeLock(folder);
+          fs.mkdirSync(path.join(folder, checkpointsFolder));
+          writeAtomically(path.join(folder, recordFile), JSON.stringify(record, undefined, 1));
+          return new RunFolder(folder, record, lock);
+        } catch (error) {
+          // A full disk at the very start: what is there is no run, and nobody is told to resume it.
+          fs.rmSync(folder, { recursive: true, force: true });
+          throw error;
+        }
       }
     } catch (error) {
       if (error instanceof UserError) throw error;
@@ -96,12 +97,12 @@ export class RunFolder {
   /** Takes hold of a run that stands still. @throws UserError when there is none, it is unreadable, or it is locked */
   static open(folder: string): RunFolder {
     const record = readRecord(folder);
-    takeLock(folder);
-    return new RunFolder(folder, record);
+    return new RunFolder(folder, record, takeLock(folder));
   }
 
   /** Appends events, each as one line, before anybody is told of them. @throws UserError on a full disk */
   append(events: readonly RunEvent[]): void {
+    this.check();
     try {
       fs.writeSync(this.events, events.map((event) => `${JSON.stringify(event)}\n`).join(''));
     } catch (error) {
@@ -111,6 +112,7 @@ export class RunFolder {
 
   /** Writes result.json: the final figures, for other programs to read. */
   writeResult(result: FinishedEvent): void {
+    this.check();
     try {
       writeAtomically(path.join(this.folder, resultFile), JSON.stringify(result, undefined, 1));
     } catch (error) {
@@ -118,63 +120,46 @@ export class RunFolder {
     }
   }
 
-  close(): void {
-    clearInterval(this.renewal);
-    fs.closeSync(this.events);
-    fs.rmSync(path.join(this.folder, lockFile), { force: true });
-  }
-
-  private renewLock(): void {
-    const now = new Date();
+  /**
+   * Called before everything that is written to the run, its checkpoints included.
+   * @throws UserError where another process has taken the run over; nothing more may be written then
+   */
+  check(): void {
     try {
-      fs.utimesSync(path.join(this.folder, lockFile), now, now);
-    } catch {
-      // The folder was deleted under the run; the next write says so.
-    }
-  }
-}
-
-function takeLock(folder: string): void {
-  const file = path.join(folder, lockFile);
-  for (let attempt = 0; ; attempt++) {
-    try {
-      fs.writeFileSync(file, String(process.pid), { flag: 'wx' });
-      return;
+      this.lock.check();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw diskError(folder, error);
-      const pid = lockHolder(folder);
-      if (pid !== undefined || attempt > 2) {
-        throw new UserError(
-          message('runBusy', { run: path.basename(folder), pid: pid ?? '?' }),
-          message('runBusyAdvice'),
-        );
-      }
-      // Renaming succeeds for one process only, so two that find the same stale lock cannot both remove a fresh one.
-      const stale = `${file}.${process.pid}`;
-      try {
-        fs.renameSync(file, stale);
-        fs.rmSync(stale, { force: true });
-      } catch {
-        // Another process was faster; the next attempt meets its lock.
-      }
+      if (!(error instanceof LockLost)) throw diskError(this.folder, error);
+      throw new UserError(message('runLost', { run: path.basename(this.folder) }), message('runLostAdvice'));
     }
+  }
+
+  close(): void {
+    fs.closeSync(this.events);
+    this.lock.release();
   }
 }
 
-/** The process id of the trainer at work on a run, or of another lock's holder, if there is one. */
-export function lockHolder(folder: string, name = lockFile): number | undefined {
+/** @throws UserError where another process holds the run */
+function takeLock(folder: string): Lock {
+  let lock: Lock | undefined;
   try {
-    const file = path.join(folder, name);
-    const pid = Number(fs.readFileSync(file, 'utf8'));
-    if (!Number.isInteger(pid) || pid <= 0) return undefined;
-    if (Date.now() - fs.statSync(file).mtimeMs > lockExpiryMs) return undefined;
-    process.kill(pid, 0);
-    return pid;
+    lock = Lock.take(path.join(folder, lockFile));
   } catch (error) {
-    // EPERM: the process exists but is another user's.
-    return (error as NodeJS.ErrnoException).code === 'EPERM' ? -1 : undefined;
+    throw diskError(folder, error);
   }
+  if (lock) return lock;
+  const holder = liveHolder(path.join(folder, lockFile));
+  const run = path.basename(folder);
+  const { pid = '?', host = os.hostname() } = holder ?? {};
+  const elsewhere = host !== os.hostname();
+  throw new UserError(
+    elsewhere ? message('runBusyElsewhere', { run, pid, host }) : message('runBusy', { run, pid }),
+    message('runBusyAdvice'),
+  );
 }
+
+/** The process id of the trainer at work on a run, wherever it runs; undefined where there is none. */
+export const lockHolder = (folder: string): number | undefined => liveHolder(path.join(folder, lockFile))?.pid;
 
 /** Reads run.json. @throws UserError */
 export function readRecord(folder: string): RunRecord {
@@ -287,25 +272,6 @@ export function summaryOf(folder: string, record: RunRecord, history: History, a
 /** A run as a comparison shows it. @throws UserError where it cannot be read */
 export function comparedRun({ folder, name, record, state }: RunSummary): ComparedRun {
   return compared(name, record.created, record.experiment, readHistory(folder), state);
-}
-
-/** Writes a small file so that a reader sees the old content or the new, never a part. */
-export function writeAtomically(file: string, text: string): void {
-  const temporary = `${file}.tmp`;
-  fs.writeFileSync(temporary, text);
-  fs.renameSync(temporary, file);
-}
-
-/** Turns a failed write into a sentence. */
-export function diskError(folder: string, error: unknown): UserError {
-  if (error instanceof UserError) return error;
-  const { code, message: reason } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new UserError(message('diskFull', { folder, reason: code }), message('diskFullAdvice'), { cause: error });
-  }
-  return new UserError(message('runFolderNotWritable', { folder, reason }), message('chooseAnotherRunsFolder'), {
-    cause: error,
-  });
 }
 
 function endsInNewline(file: string): boolean {

@@ -9,7 +9,7 @@ import type { DatasetName, Overrides, Preset } from '../core/experiment';
 import { message, UserError } from '../core/messages/message';
 import { engineNames } from '../core/contracts/events';
 import { EngineRequest } from '../core/contracts/tasks';
-import { runsFolderOf } from '../disk/runs';
+import { runsFolderOf } from '../disk/places';
 import { t } from './localize';
 
 const section = 'convlab';

@@ -33,11 +33,11 @@ import {
   TaskName,
 } from '../core/contracts/tasks';
 import { engineNames } from '../core/contracts/events';
-import { comparedRun, listRuns, readRecord, runsFolderOf, summarize } from '../disk/runs';
+import { comparedRun, listRuns, readRecord, summarize } from '../disk/runs';
+import { comparable, runsFolderOf, storageFolder } from '../disk/places';
 import { endError, startTask, Trainer, TrainerEnd, TrainerListener } from '../trainerClient';
 import { comparisonTable } from './comparisonTable';
 import { reportEngines } from '../trainer/tasks/engines';
-import { storageFolder } from '../trainer/tensorflow/installation';
 import {
   complain,
   dataLine,
@@ -475,7 +475,11 @@ function startFrom(name: string, runsFolder: string): ResolvedExperiment['networ
 
 /** @throws UserError for a run that is not in the runs folder */
 function mustBeIn(run: string, runsFolder: string): void {
-  if (fs.existsSync(runsFolder) && path.dirname(fs.realpathSync(run)) === fs.realpathSync(runsFolder)) return;
+  if (
+    fs.existsSync(runsFolder) &&
+    comparable(path.dirname(fs.realpathSync.native(run))) === comparable(fs.realpathSync.native(runsFolder))
+  )
+    return;
   throw new UserError(message('resumeOutside', { run, folder: runsFolder }), message('resumeOutsideAdvice'));
 }
 

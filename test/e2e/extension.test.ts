@@ -265,7 +265,7 @@ describe('in English', () => {
     const { id, inState, epochsDrawn } = panelOf(window);
     await epochsDrawn(1);
     const [run] = runsOf(folder);
-    const trainer = Number(fs.readFileSync(path.join(run!, 'lock'), 'utf8'));
+    const trainer = (JSON.parse(fs.readFileSync(path.join(run!, 'lock'), 'utf8')) as { pid: number }).pid;
     process.kill(trainer, 'SIGKILL');
     await inState('failed');
     const sentence = /The system ended the trainer process \(SIGKILL\)/;

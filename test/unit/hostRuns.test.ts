@@ -10,7 +10,8 @@ import { Log } from '../../src/host/log';
 import { Run, RunChange } from '../../src/host/run';
 import { RunList } from '../../src/host/runList';
 import type { RunEvent, StepEvent } from '../../src/core/contracts/events';
-import { lockHolder, runsFolderOf } from '../../src/disk/runs';
+import { lockHolder } from '../../src/disk/runs';
+import { runsFolderOf } from '../../src/disk/places';
 import { fake, reset, Uri } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));

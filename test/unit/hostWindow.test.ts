@@ -12,7 +12,8 @@ import { bundleOf } from '../../src/core/messages/message';
 import { Log } from '../../src/host/log';
 import type { EstimateRequest, TrainRequest } from '../../src/core/contracts/tasks';
 import type { PanelSnapshot, ToComparison, ToPanel } from '../../src/core/contracts/pages';
-import { lockHolder, runsFolderOf } from '../../src/disk/runs';
+import { lockHolder } from '../../src/disk/runs';
+import { runsFolderOf } from '../../src/disk/places';
 import { env, fake, FakePanel, l10n, reset, TreeItem, Uri } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));

@@ -4,7 +4,8 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { resolveExperiment } from '../../src/core/experiment';
 import { findExperiment } from '../../src/disk/experimentFiles';
-import { listRuns, lockHolder, readEvents, RunFolder, runsFolderOf, summarize } from '../../src/disk/runs';
+import { listRuns, lockHolder, readEvents, RunFolder, summarize } from '../../src/disk/runs';
+import { runsFolderOf } from '../../src/disk/places';
 
 const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'quick');
 let workspace: string;

@@ -7,9 +7,10 @@ import { multiplyAdds, paceFromSpeeds, Speed } from '../../src/core/estimates';
 import { english, message, UserError } from '../../src/core/messages/message';
 import { Network } from '../../src/core/networks/network';
 import type { Machine, NetworkSpeed, StepShape } from '../../src/core/contracts/tasks';
+import { cacheFolder } from '../../src/disk/places';
 import { Stop } from '../../src/trainer/stop';
 import { measureEngine, usualShapes } from '../../src/trainer/tasks/measure';
-import { cacheFolder, Speeds } from '../../src/trainer/tasks/speeds';
+import { Speeds } from '../../src/trainer/tasks/speeds';
 import type { Batch, EngineProvider, Model } from '../../src/trainer/engines/engine';
 
 let folder: string;

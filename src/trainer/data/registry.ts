@@ -8,7 +8,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { RegistryResponse } from 'npm-registry-fetch';
 import { message, UserError } from '../../core/messages/message';
-import { diskError } from '../../disk/runs';
+import { diskError, writeFully } from '../../disk/files';
 import { lookMs, Watch } from '../watch';
 
 /** A published version of a package. */
@@ -127,7 +127,7 @@ async function save(
   try {
     descriptor = fs.openSync(file, 'w');
   } catch (error) {
-    throw diskError(folder, error);
+    throw diskError(folder, error, 'cache');
   }
   try {
     for await (const chunk of body) {
@@ -136,9 +136,9 @@ async function save(
       if (bytes > pin.bytes) break;
       hash.update(chunk);
       try {
-        fs.writeSync(descriptor, chunk);
+        writeFully(descriptor, chunk);
       } catch (error) {
-        throw diskError(folder, error);
+        throw diskError(folder, error, 'cache');
       }
       if (performance.now() - told < lookMs) continue;
       told = performance.now();

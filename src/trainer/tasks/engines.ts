@@ -8,7 +8,8 @@ import type { EngineName } from '../../core/contracts/events';
 import type { EngineReport, EnginesRequest } from '../../core/contracts/tasks';
 import { probeAll, providers, rank } from '../engines/choose';
 import { networkSpeed, notesNetworks, usualShapes } from './measure';
-import { cacheFolder, lastMeasured } from './speeds';
+import { cacheFolder } from '../../disk/places';
+import { lastMeasured } from './speeds';
 
 /** @param version ConvLab's own; speeds that another version measured do not count */
 export async function reportEngines(

@@ -11,6 +11,7 @@ import { buildNetwork, NetworkName, networks } from '../../core/networks/catalog
 import { elements, initialBuffers, Network, Tensors } from '../../core/networks/network';
 import type { Machine, MeasureRequest, NetworkSpeed, StepShape } from '../../core/contracts/tasks';
 import { fillUniform, Purpose, streamKey } from '../../core/random';
+import { makeFolder } from '../../disk/files';
 import { checkpointsFolder } from '../../disk/runs';
 import { writeLast } from '../training/checkpoint';
 import { EngineChoice, openEngine } from '../engines/choose';
@@ -125,7 +126,7 @@ export async function measureShape(
   }
   await measure(batch);
   if (speeds.checkpointSecondsPerByte === undefined) {
-    fs.mkdirSync(speeds.folder, { recursive: true });
+    makeFolder(speeds.folder);
     speeds.addCheckpoint(checkpointSecondsPerByte(speeds.folder));
   }
 }

@@ -5,13 +5,13 @@
  */
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import * as z from 'zod';
 import { sameShape, Speed } from '../../core/estimates';
 import { networkNames } from '../../core/networks/catalog';
 import type { Machine } from '../../core/contracts/tasks';
-import { writeAtomically } from '../../disk/runs';
+import { makeFolder, writeAtomically } from '../../disk/files';
+import { cacheFolder } from '../../disk/places';
 
 const positive = z.number().positive();
 const whole = z.int().positive();
@@ -43,17 +43,6 @@ const fileSchema = z.object({
   speeds: z.array(speedSchema),
   checkpointSecondsPerByte: z.number().min(0).optional(),
 });
-
-/** The folder for what can be made again: CONVLAB_CACHE, or the system's place for caches. */
-export function cacheFolder(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
-  if (env['CONVLAB_CACHE']) return path.resolve(env['CONVLAB_CACHE']);
-  const home = os.homedir();
-  if (platform === 'win32') {
-    return path.join(env['LOCALAPPDATA'] || path.join(home, 'AppData', 'Local'), 'ConvLab', 'Cache');
-  }
-  if (platform === 'darwin') return path.join(home, 'Library', 'Caches', 'ConvLab');
-  return path.join(env['XDG_CACHE_HOME'] || path.join(home, '.cache'), 'convlab');
-}
 
 /**
  * What this version of ConvLab last measured on an engine whose library is not loaded, so that the library's own version is
@@ -143,7 +132,7 @@ export class Speeds {
   private write(): void {
     const { machine, known: speeds, perByte: checkpointSecondsPerByte } = this;
     try {
-      fs.mkdirSync(this.folder, { recursive: true });
+      makeFolder(this.folder);
       writeAtomically(
         this.file,
         JSON.stringify({ format: 1, machine, speeds, checkpointSecondsPerByte }, undefined, 1),

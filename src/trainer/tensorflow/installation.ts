@@ -4,10 +4,10 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
-import { dirname, isAbsolute, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { Message } from '../../core/messages/message';
+import { storageFolder } from '../../disk/places';
 import { texts } from '../../core/messages/texts';
 import { runProgram } from '../engines/tfjs/programs';
 
@@ -44,20 +44,6 @@ export interface Installation {
   readonly folder: string;
   /** Absent where npm alone installed it. */
   readonly record?: SetupRecord;
-}
-
-/**
- * ConvLab's own folder for what it installs. The editor names the extension's in CONVLAB_STORAGE; the terminal has one for
- * each user, where the system keeps such data.
- */
-export function storageFolder(env: NodeJS.ProcessEnv = process.env): string {
-  const asked = env['CONVLAB_STORAGE'];
-  if (asked) return asked;
-  const home = homedir();
-  if (process.platform === 'win32') return join(env['LOCALAPPDATA'] ?? join(home, 'AppData', 'Local'), 'convlab');
-  if (process.platform === 'darwin') return join(home, 'Library', 'Application Support', 'convlab');
-  const data = env['XDG_DATA_HOME'];
-  return join(data && isAbsolute(data) ? data : join(home, '.local', 'share'), 'convlab');
 }
 
 /** What a setup makes inside a storage folder. */

@@ -6,6 +6,7 @@
 import fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Message, message, UserError } from '../../core/messages/message';
+import { makeFolder } from '../../disk/files';
 import { whyNoGpu } from '../engines/tfjs/gpuLog';
 import {
   packageFolder,
@@ -54,7 +55,7 @@ export async function setUpTensorflow(options: SetupOptions): Promise<Message[]>
   const final = setupFolder(storage);
   const temporary = `${final}.setup-${process.pid}`;
   try {
-    fs.mkdirSync(storage, { recursive: true });
+    makeFolder(storage);
     removeLeftovers(storage);
     fs.mkdirSync(temporary);
   } catch (error) {
@@ -230,7 +231,7 @@ class Setup {
       );
     }
     const target = join(this.package, 'lib', 'napi-v8');
-    fs.mkdirSync(target, { recursive: true });
+    makeFolder(target);
     const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(this.package, 'binding', file));
     const headers = join(this.folder, 'node_modules', 'node-api-headers', 'include');
     const { status, log } = await runProgram(

@@ -9,7 +9,8 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { message, UserError } from '../../core/messages/message';
 import { Network, parameterCount, Tensors } from '../../core/networks/network';
-import { checkpointsFolder, diskError } from '../../disk/runs';
+import { diskError, replace, writeFully } from '../../disk/files';
+import { checkpointsFolder } from '../../disk/runs';
 import type { ModelState } from '../engines/engine';
 
 const last = 'last.safetensors';
@@ -29,14 +30,27 @@ function checkpointBytes(network: Network): number {
   return parameterCount(network) * 4 * (3 * 3 + 2);
 }
 
+/** Bytes that a run's checkpoints take already. */
+function checkpointBytesThere(folder: string): number {
+  const sizes = [last, previous, best].map(
+    (name) => fs.statSync(path.join(folder, checkpointsFolder, name), { throwIfNoEntry: false })?.size ?? 0,
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
 /** @throws UserError when the disk has less free space than the checkpoints of this network need */
 export function checkDiskSpace(folder: string, network: Network): void {
   const { bavail, bsize } = fs.statfsSync(folder);
-  const needed = checkpointBytes(network);
+  // Of a run that goes on, most of them are there; what is replaced gives its place back only once its successor is whole.
+  const needed = Math.max(0, checkpointBytes(network) - checkpointBytesThere(folder));
   if (bavail * bsize >= needed) return;
-  const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
+  const megabytes = (bytes: number, round: (value: number) => number) => `${round(bytes / 1e6)} MB`;
   throw new UserError(
-    message('diskTooSmall', { needed: megabytes(needed), free: megabytes(bavail * bsize), folder }),
+    message('diskTooSmall', {
+      needed: megabytes(needed, Math.ceil),
+      free: megabytes(bavail * bsize, Math.floor),
+      folder,
+    }),
     message('diskTooSmallAdvice'),
   );
 }
@@ -46,7 +60,7 @@ export function writeLast(runFolder: string, state: ModelState, position: unknow
   const folder = path.join(runFolder, checkpointsFolder);
   const file = path.join(folder, last);
   write(file, state, position, () => {
-    if (fs.existsSync(file)) fs.renameSync(file, path.join(folder, previous));
+    if (fs.existsSync(file)) replace(file, path.join(folder, previous));
   });
 }
 
@@ -169,15 +183,11 @@ function write(file: string, state: ModelState, position: unknown, beforeReplaci
       fs.closeSync(descriptor);
     }
     beforeReplacing();
-    fs.renameSync(temporary, file);
+    replace(temporary, file);
   } catch (error) {
     fs.rmSync(temporary, { force: true });
     throw diskError(path.dirname(file), error);
   }
-}
-
-function writeFully(descriptor: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += fs.writeSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30));
 }
 
 type Entry = { dtype: string; shape: number[]; data_offsets: [number, number] };

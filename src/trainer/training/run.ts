@@ -465,6 +465,7 @@ class Loop {
 
   /** @param best the epoch that has just ended, if it is the best so far */
   private async writeCheckpoint(best?: number): Promise<void> {
+    this.folder.check();
     const before = performance.now();
     const { folder } = this.folder;
     const state = await this.model.save();

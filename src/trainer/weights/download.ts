@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { message, UserError } from '../../core/messages/message';
-import { diskError, lockHolder } from '../../disk/runs';
+import { diskError, makeFolder, replace } from '../../disk/files';
+import { Lock } from '../../disk/lock';
 import { Watch } from '../watch';
 
 export interface Wanted {
@@ -42,22 +43,22 @@ class Refused extends Error {}
 export async function download(wanted: Wanted, surroundings: DownloadSurroundings): Promise<string> {
   const { address, file, digits } = wanted;
   const folder = path.dirname(file);
-  let release: (() => void) | undefined;
+  let lock: Lock | undefined;
   try {
-    fs.mkdirSync(folder, { recursive: true });
-    release = takeHold(`${file}.lock`);
+    makeFolder(folder);
+    lock = Lock.take(`${file}.lock`);
   } catch (error) {
-    throw diskError(folder, error);
+    throw diskError(folder, error, 'cache');
   }
   // Another process is at it: two cannot share one part.
-  const part = release ? `${file}.part` : `${file}.${process.pid}.part`;
+  const part = lock ? `${file}.part` : `${file}.${process.pid}.part`;
   try {
     for (;;) {
       const continued = sizeOf(part) > 0;
       await receive(address, part, surroundings);
       const sha256 = await digestOf(part, surroundings.pause);
       if (sha256.startsWith(digits)) {
-        fs.renameSync(part, file);
+        replace(part, file);
         return sha256;
       }
       fs.rmSync(part, { force: true });
@@ -67,7 +68,7 @@ export async function download(wanted: Wanted, surroundings: DownloadSurrounding
       }
     }
   } finally {
-    if (release) release();
+    if (lock) lock.release();
     else fs.rmSync(part, { force: true });
   }
 }
@@ -137,7 +138,7 @@ async function writing(file: string, flags: 'a' | 'w', fill: (write: (bytes: Uin
     try {
       return work();
     } catch (error) {
-      throw diskError(path.dirname(file), error);
+      throw diskError(path.dirname(file), error, 'cache');
     }
   };
   const descriptor = guarded(() => fs.openSync(file, flags));
@@ -161,26 +162,6 @@ function failure(address: string, error: unknown): UserError {
 }
 
 const sizeOf = (file: string): number => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0;
-
-/** @returns how to let go; undefined where another process holds it */
-function takeHold(lock: string): (() => void) | undefined {
-  for (let attempt = 0; attempt < 3; attempt++) {
-    try {
-      fs.writeFileSync(lock, String(process.pid), { flag: 'wx' });
-      const renewal = setInterval(() => fs.utimes(lock, new Date(), new Date(), () => undefined), 10_000);
-      renewal.unref();
-      return () => {
-        clearInterval(renewal);
-        fs.rmSync(lock, { force: true });
-      };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      if (lockHolder(path.dirname(lock), path.basename(lock)) !== undefined) return undefined;
-      fs.rmSync(lock, { force: true });
-    }
-  }
-  return undefined;
-}
 
 const pieceBytes = 8 * 2 ** 20;
 

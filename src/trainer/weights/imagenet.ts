@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { Message, message, UserError } from '../../core/messages/message';
 import { Checkpoint, NetworkName, networks } from '../../core/networks/catalog';
-import { cacheFolder } from '../tasks/speeds';
+import { cacheFolder } from '../../disk/places';
 import { digestOf, download } from './download';
 
 /** Where torchvision's models have their weights (torchvision/models/*.py); CONVLAB_WEIGHTS names a mirror of it. */
