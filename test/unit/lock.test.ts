@@ -73,8 +73,8 @@ describe('a lock', () => {
   });
 
   it.runIf(process.platform === 'linux')('of a zombie is free', async () => {
-    // The shell waits for its sleep; the child that has ended in between stays a zombie until then.
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // What the shell becomes waits for no child, so the one that ends stays a zombie.
+    const parent = spawn('sh', ['-c', 'sleep 0.2 & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'ignore'] });
     try {
       const zombie = await new Promise<number>((resolve) => parent.stdout.on('data', (text) => resolve(Number(text))));
       while (!/\) Z /.test(fs.readFileSync(`/proc/${zombie}/stat`, 'utf8'))) await new Promise((r) => setTimeout(r, 5));
