@@ -52,7 +52,7 @@ const experimentAt = (size: number) =>
     'course',
   );
 
-const surroundings = { progress: () => undefined, pause: async () => undefined };
+const surroundings = { progress: () => undefined, signal: new AbortController().signal };
 
 /** The child process: epochs of batches as the training loop takes them. */
 async function timeConvLab(dataFolder: string, size: number, epochs: number, keep: boolean): Promise<Timing> {

@@ -8,6 +8,7 @@ import { Message, message } from './messages/message';
 import { buildNetwork } from './networks/catalog';
 import { elements, layerCosts } from './networks/network';
 import { median } from './statistics';
+import { checkpointsWritten, evaluatedAtTheEnd, evaluationBatchSize } from './trainingRules';
 import type { EngineReport, Machine, StepShape } from './contracts/tasks';
 
 /** How fast an engine computes on this machine, measured without a dataset. Times are seconds. */
@@ -49,13 +50,6 @@ export const sameShape = (a: StepShape, b: StepShape): boolean =>
   a.batchSize === b.batchSize &&
   a.microBatch === b.microBatch &&
   a.freeze === b.freeze;
-
-/**
- * Examples per evaluation in the training loop: a forward pass holds little, so a megapixel or so of inputs keeps the
- * engine busy without holding much memory.
- */
-export const evaluationBatchSize = (batchSize: number, inputElements: number): number =>
-  Math.max(batchSize, Math.min(500, Math.floor(2 ** 22 / inputElements)));
 
 /** Forward multiply-adds of one example. */
 export function multiplyAdds({ network, channels, size, outputs }: StepShape): number {
@@ -220,25 +214,19 @@ export interface Costs {
   readonly checkpoint: number;
 }
 
-/** Checkpoints take at most this share of the time, but for those after the first and the last epoch. */
-export const checkpointShare = 0.05;
-
-/** How many checkpoints are written where epochs and a checkpoint take so many seconds each. */
-function checkpointsWritten(epochs: number, epoch: number, checkpoint: number): number {
-  const between = Math.max(1, Math.ceil(checkpoint / (checkpointShare * epoch)));
-  return 1 + Math.ceil((epochs - 1) / between);
-}
-
 /** Seconds of a whole run: start, every epoch with its validation, the checkpoints, and the test at the end. */
 export function runSeconds(
   epochs: number,
   examples: { readonly train: number; readonly validation: number; readonly test: number },
   { start, train, evaluate, checkpoint }: Costs,
 ): number {
-  // Where there is no test set, the validation set is evaluated once more.
-  const tested = examples.test || examples.validation;
   const epoch = examples.train * train + examples.validation * evaluate;
-  return start + epochs * epoch + checkpointsWritten(epochs, epoch, checkpoint) * checkpoint + tested * evaluate;
+  return (
+    start +
+    epochs * epoch +
+    checkpointsWritten(epochs, epoch, checkpoint) * checkpoint +
+    evaluatedAtTheEnd(examples) * evaluate
+  );
 }
 
 /** Bytes that a checkpoint may write: parameters and both moments, and the best parameters. */

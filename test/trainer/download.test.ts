@@ -90,7 +90,7 @@ async function listen(server: http.Server | https.Server): Promise<string> {
   return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
 }
 
-const quiet = { received: () => undefined, pause: async () => undefined };
+const quiet = { received: () => undefined, signal: new AbortController().signal };
 const left = () => fs.readdirSync(path.dirname(file)).sort();
 
 describe('a download', () => {
@@ -170,10 +170,10 @@ describe('a download', () => {
     const halfway: Answer = (_, response) => {
       response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, 1_000_000));
     };
-    let bytes = 0;
+    const stopping = new AbortController();
     const surroundings = {
-      received: (count: number) => void (bytes = count),
-      pause: () => (bytes === 1_000_000 ? Promise.reject(new Error('cancelled')) : Promise.resolve()),
+      received: (count: number) => void (count === 1_000_000 && stopping.abort(new Error('cancelled'))),
+      signal: stopping.signal,
     };
     await expect(download({ address: await serve(halfway), file, digits }, surroundings)).rejects.toThrow('cancelled');
     expect(fs.statSync(`${file}.part`).size).toBe(1_000_000);
@@ -273,7 +273,7 @@ describe('ImageNet weights', () => {
   const checkpoint = { file: `weights-${digits}.pth` };
   const surroundings = () => {
     const told: Message[] = [];
-    return { told, progress: (message: Message) => told.push(message), pause: async () => undefined };
+    return { told, progress: (message: Message) => told.push(message), signal: new AbortController().signal };
   };
 
   it('are fetched once, into the cache, from the mirror that is named', async () => {

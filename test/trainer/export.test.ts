@@ -31,7 +31,7 @@ it('as ONNX: run on the test images it has the test accuracy of the run', async 
   const { status, out: said } = await convlab(['export', run, '--format', 'onnx', '--out', out]);
   expect([status, said]).toEqual([0, `Exported to ${out}\n`]);
   const session = await ort.InferenceSession.create(out);
-  const dataset = await openDataset(experiment, { progress: () => undefined, pause: async () => undefined });
+  const dataset = await openDataset(experiment, { progress: () => undefined, signal: new AbortController().signal });
   const count = dataset.counts.test;
   const images = new Float32Array(count * 32 * 32);
   const labels = new Int32Array(count);

@@ -274,3 +274,17 @@ it('a folder of images that goes away during a validation leaves the epoch train
   expect(second.outcome).toBe('finished');
   fs.rmSync(folder, { recursive: true });
 });
+
+it('counts the second validation in the time left where there is no test set', async () => {
+  const folder = temporaryFolder();
+  await fill(folder, { cat: 16, dog: 16 });
+  const experiment = imagesExperiment({
+    epochs: 2,
+    dataset: { name: 'cat-dog', split: { train: 0.5, validation: 0.5 } },
+  });
+  const { events } = await train(scripted([1]), { experiment, dataFolder: folder });
+  const step = events.find((e) => e.type === 'step')!;
+  // Of 16 images, 4 are trained; each epoch validates 16 and the end does so again, at a third of a training step.
+  expect(step.secondsLeft * step.imagesPerSecond).toBeCloseTo(2 * 16 - 4 + (3 * 16) / 3, 6);
+  fs.rmSync(folder, { recursive: true });
+});

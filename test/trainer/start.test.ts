@@ -34,7 +34,7 @@ const experimentFrom = (weights: unknown, more: object = {}): ResolvedExperiment
     ...more,
   });
 const withSeed = (seed: number) => experimentFrom('scratch', { seed });
-const finding = () => ({ runsFolder: runs, progress: () => undefined, pause: async () => undefined });
+const finding = () => ({ runsFolder: runs, progress: () => undefined, signal: new AbortController().signal });
 const started = (events: readonly RunEvent[]) => events.find((e): e is StartedEvent => e.type === 'started')!;
 /** The runs in the order they were started. */
 const newest = () => fs.readdirSync(runs).sort((a, b) => created(a).localeCompare(created(b))).at(-1)!; // prettier-ignore

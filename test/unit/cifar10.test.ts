@@ -117,7 +117,7 @@ const kept = () => (fs.existsSync(path.join(cache, 'data')) ? fs.readdirSync(pat
 const told: string[] = [];
 const surroundings = {
   progress: (text: Parameters<typeof english>[0]) => void told.push(english(text)),
-  pause: async () => undefined,
+  signal: new AbortController().signal,
 };
 const source = (dataset: 'cat-dog' | 'cifar8' = 'cat-dog') => cifar10Source(dataset, surroundings, release);
 
@@ -198,13 +198,10 @@ describe('fetching CIFAR-10', () => {
   });
 
   it('can be stopped while nothing comes, and begun anew', async () => {
-    let sent = false;
-    send = (response) => response.write(archive.subarray(0, 1000), () => (sent = true));
     const stop = new Error('stop');
-    const pause = async () => {
-      if (sent) throw stop;
-    };
-    await expect(fetchCifar10({ ...surroundings, pause }, release)).rejects.toBe(stop);
+    const stopping = new AbortController();
+    send = (response) => response.write(archive.subarray(0, 1000), () => stopping.abort(stop));
+    await expect(fetchCifar10({ ...surroundings, signal: stopping.signal }, release)).rejects.toBe(stop);
     expect(kept()).toEqual([]);
     send = (response) => response.end(archive);
     expect((await source()).candidates).toHaveLength(24);

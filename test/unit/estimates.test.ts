@@ -5,7 +5,6 @@ import { resolveExperiment } from '../../src/core/experiment';
 import { findExperiment } from '../../src/disk/experimentFiles';
 import {
   checkpointBytesWritten,
-  evaluationBatchSize,
   multiplyAdds,
   paceFromSpeeds,
   paceOfRun,
@@ -17,6 +16,7 @@ import {
   startFromSpeeds,
   wellKnown,
 } from '../../src/core/estimates';
+import { evaluationBatchSize } from '../../src/core/trainingRules';
 import { History } from '../../src/core/history';
 import { english, fill, plainArgs } from '../../src/core/messages/message';
 import { texts } from '../../src/core/messages/texts';

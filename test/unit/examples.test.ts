@@ -18,7 +18,7 @@ const experiment = (changes: object = {}): ResolvedExperiment =>
 
 let folder: string;
 beforeEach(() => void (folder = temporaryFolder()));
-const surroundings = { progress: () => undefined, pause: async () => undefined, signal: new AbortController().signal };
+const surroundings = { progress: () => undefined, signal: new AbortController().signal };
 
 const bytesOf = (url: string): Promise<Buffer> => {
   expect(url).toMatch(/^data:image\/png;base64,/);

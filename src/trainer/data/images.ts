@@ -15,6 +15,7 @@ import { Loader, ImageLost } from './loader';
 import type { Item, Plan } from './prepare';
 import type { Image } from './raster';
 import { Allotment, Candidate, drawSplit, Example, parts, StoredSplit } from './split';
+import { breathe } from '../stop';
 
 /** Images that can be had, before they are divided. */
 export interface ImageSource {
@@ -45,16 +46,16 @@ export interface DataSurroundings {
   /** Take blank images for those that would have to be fetched: for an estimate of what a run would take. */
   readonly unfetched?: boolean;
   progress(message: Message): void;
-  /** Lets the process attend to other things; throws where it is to stop. */
-  pause(): Promise<void>;
+  /** Looked at between two pieces of work; its reason is thrown. */
+  readonly signal: AbortSignal;
 }
 
 /** Images that are checked between two looks at the clock and at requests to stop. */
 const checkChunk = 64;
 
 /** The images of a folder with one sub-folder per class. @throws UserError */
-export async function folderSource(folder: string, pause: () => Promise<void>): Promise<ImageSource> {
-  const { root, classNames, candidates, leftOut, givenParts } = await indexFolder(folder, pause);
+export async function folderSource(folder: string, signal: AbortSignal): Promise<ImageSource> {
+  const { root, classNames, candidates, leftOut, givenParts } = await indexFolder(folder, signal);
   const terms = message('termsOwnFolder');
   const title = datasetTitles['cat-dog'];
   const note = givenParts.length > 0 ? { note: message('splitGiven', { parts: givenParts.join(', ') }) } : {};
@@ -162,7 +163,7 @@ async function choose(
   allotments: readonly Allotment[],
   entries: ReadonlyMap<string, number>,
   loader: Loader,
-  { unchecked, progress, pause }: DataSurroundings,
+  { unchecked, progress, signal }: DataSurroundings,
 ): Promise<{ chosen: Record<Part, Example[]>; leftOut: LeftOut[] }> {
   const leftOut: LeftOut[] = [];
   const total = allotments.reduce((sum, { wanted }) => sum + wanted, 0);
@@ -189,7 +190,7 @@ async function choose(
       });
       done += tried.length - found.filter(Boolean).length;
       if (!held) progress(message('checkingImages', { done, total }));
-      await pause();
+      await breathe(signal);
     }
     taken.push({ ...allotment, good });
   }
@@ -224,7 +225,7 @@ async function flawsOf(entries: readonly number[], loader: Loader, root: string)
 /** Decodes every image of a source and keeps none. @returns those that cannot be used */
 export async function checkImages(
   { kind, root, candidates }: ImageSource,
-  { workers, progress, pause }: Pick<DataSurroundings, 'workers' | 'progress' | 'pause'>,
+  { workers, progress, signal }: Pick<DataSurroundings, 'workers' | 'progress' | 'signal'>,
 ): Promise<LeftOut[]> {
   const loader = await Loader.open(
     {
@@ -246,7 +247,7 @@ export async function checkImages(
       );
       tried.forEach(({ name }, i) => found[i] && leftOut.push({ name, flaw: found[i] }));
       progress(message('checkingImages', { done: next + tried.length, total: candidates.length }));
-      await pause();
+      await breathe(signal);
     }
     return leftOut;
   } finally {

@@ -23,7 +23,7 @@ export async function openDataset(experiment: ResolvedExperiment, options: OpenO
 /** The images that a dataset other than MNIST consists of. @throws UserError */
 export async function imageSource(name: 'cat-dog' | 'cifar8', options: OpenOptions): Promise<ImageSource> {
   const folder = name === 'cat-dog' ? catDogFolder(options) : undefined;
-  return folder === undefined ? cifar10Source(name, options) : folderSource(folder, options.pause);
+  return folder === undefined ? cifar10Source(name, options) : folderSource(folder, options.signal);
 }
 
 /** The folder of cats and dogs: named by the user, or where the run began, or found; undefined for CIFAR-10's. */

@@ -9,7 +9,6 @@ import * as path from 'node:path';
 import type { RegistryResponse } from 'npm-registry-fetch';
 import { message, UserError } from '../../core/messages/message';
 import { diskError, writeFully } from '../../disk/files';
-import { lookMs, Watch } from '../watch';
 
 /** A published version of a package. */
 export interface PackagePin {
@@ -24,29 +23,32 @@ export interface PackagePin {
 export interface FetchSurroundings {
   /** Called a few times a second with the bytes that have come. */
   received(bytes: number): void;
-  /** Called a few times a second, whether anything comes or not; throws where fetching is to stop. */
-  pause(): Promise<void>;
+  /** Ends the connection, whether anything comes or not; its reason is thrown. */
+  readonly signal: AbortSignal;
 }
+
+/** Between two words on how far it is. */
+const tellMs = 200;
 
 /** The name and version that npm knows it by. */
 export const specOf = ({ name, version }: PackagePin): string => `${name}@${version}`;
 
 /**
  * Writes the package's archive to `file`; what lies there is replaced. After a failure nothing is left.
- * @throws UserError where the registry cannot be reached or sends something else, and whatever `pause` throws
+ * @throws UserError where the registry cannot be reached or sends something else, and the signal's reason
  */
 export async function fetchArchive(pin: PackagePin, file: string, surroundings: FetchSurroundings): Promise<void> {
   const { default: fetch } = await import('npm-registry-fetch');
   const settings = await npmSettings();
   const { registry } = settings;
-  const watch = new Watch(() => surroundings.pause());
-  const options = { ...settings, signal: watch.signal };
+  const { signal } = surroundings;
+  const options = { ...settings, signal };
   try {
     const address = await archiveAddress(pin, (path) => fetch(path, options), settings);
     await save(pin, file, await fetch(address, options), surroundings);
   } catch (error) {
     fs.rmSync(file, { force: true });
-    watch.check();
+    signal.throwIfAborted();
     if (error instanceof UserError) throw error;
     const { code, message: reason } = error as NodeJS.ErrnoException;
     throw new UserError(
@@ -54,8 +56,6 @@ export async function fetchArchive(pin: PackagePin, file: string, surroundings: 
       message('fetchFailedAdvice'),
       { cause: error },
     );
-  } finally {
-    watch.end();
   }
 }
 
@@ -140,7 +140,7 @@ async function save(
       } catch (error) {
         throw diskError(folder, error, 'cache');
       }
-      if (performance.now() - told < lookMs) continue;
+      if (performance.now() - told < tellMs) continue;
       told = performance.now();
       received(bytes);
     }

@@ -8,19 +8,13 @@ import { isFetched } from '../data/cifar10';
 import { mnistClasses, mnistProvenance, readMnist } from '../data/mnist';
 import { imageSource } from '../data/open';
 import { checkImages, leftOutMessages, ImageSource } from '../data/images';
-import { breathe } from '../stop';
 import type { TaskSurroundings } from './task';
 
 /** @throws UserError where the dataset cannot be had, and the signal's reason */
 export async function reportDataset(
   { dataset, verify, ...places }: DatasetRequest,
-  {
-    progress,
-    signal,
-    workers,
-  }: Pick<TaskSurroundings<'dataset'>, 'progress' | 'signal'> & { readonly workers?: number },
+  surroundings: Pick<TaskSurroundings<'dataset'>, 'progress' | 'signal'> & { readonly workers?: number },
 ): Promise<DatasetReport> {
-  const surroundings = { progress, workers, pause: () => breathe(signal) };
   if (dataset === 'mnist') return reportMnist(places.dataFolder);
   const source = await imageSource(dataset, { ...places, ...surroundings, unfetched: !verify });
   const found = verify && !source.held ? await checkImages(source, surroundings) : [];

@@ -21,7 +21,6 @@ import { readHistory, readRecord } from '../../disk/runs';
 import type { Dataset } from '../data/dataset';
 import { openDataset } from '../data/open';
 import { openEngine } from '../engines/choose';
-import { breathe } from '../stop';
 import { machineOf, measureShape, Measuring } from './measure';
 import { Speeds } from './speeds';
 import type { TaskSurroundings } from './task';
@@ -102,7 +101,7 @@ async function timeData(experiment: ResolvedExperiment, places: DataPlaces, sign
     unchecked: true,
     unfetched: true,
     progress: () => undefined,
-    pause: () => breathe(signal),
+    signal,
   });
   try {
     const opening = (performance.now() - begin) / 1000;

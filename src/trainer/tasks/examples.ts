@@ -39,7 +39,7 @@ export async function exampleSheet(
     ...sparing,
     stored,
     progress,
-    pause: () => breathe(signal),
+    signal,
   });
   try {
     const epochs = experiment.augment ? shownEpochs.filter((epoch) => epoch <= experiment.epochs) : [];

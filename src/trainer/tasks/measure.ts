@@ -4,7 +4,8 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { evaluationBatchSize, multiplyAdds, paceFromSpeeds, Speed, wellKnown } from '../../core/estimates';
+import { evaluationBatchSize } from '../../core/trainingRules';
+import { multiplyAdds, paceFromSpeeds, Speed, wellKnown } from '../../core/estimates';
 import { median } from '../../core/statistics';
 import { message, UserError } from '../../core/messages/message';
 import { buildNetwork, NetworkName, networks } from '../../core/networks/catalog';

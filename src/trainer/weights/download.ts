@@ -5,10 +5,11 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { message, UserError } from '../../core/messages/message';
 import { diskError, makeFolder, replace } from '../../disk/files';
 import { Lock } from '../../disk/lock';
-import { Watch } from '../watch';
+import { breathe } from '../stop';
 
 export interface Wanted {
   readonly address: string;
@@ -21,8 +22,8 @@ export interface Wanted {
 export interface DownloadSurroundings {
   /** Bytes that have come, and how many there will be, as far as that is known. */
   received(bytes: number, total: number | undefined): void;
-  /** Asked a few times a second, whether anything comes or not; rejects where downloading is to stop. */
-  pause(): Promise<void>;
+  /** Ends the connection, whether anything comes or not; its reason is thrown. */
+  readonly signal: AbortSignal;
 }
 
 /** No file of weights that ConvLab fetches is near this. Whoever sends more would only fill the disk. */
@@ -38,7 +39,7 @@ class Refused extends Error {}
 
 /**
  * @returns its SHA-256
- * @throws UserError where the file cannot be had, with what was received kept; and whatever `pause` throws
+ * @throws UserError where the file cannot be had, with what was received kept; and the signal's reason
  */
 export async function download(wanted: Wanted, surroundings: DownloadSurroundings): Promise<string> {
   const { address, file, digits } = wanted;
@@ -56,7 +57,7 @@ export async function download(wanted: Wanted, surroundings: DownloadSurrounding
     for (;;) {
       const continued = sizeOf(part) > 0;
       await receive(address, part, surroundings);
-      const sha256 = await digestOf(part, surroundings.pause);
+      const sha256 = await digestOf(part, surroundings.signal);
       if (sha256.startsWith(digits)) {
         replace(part, file);
         return sha256;
@@ -74,26 +75,23 @@ export async function download(wanted: Wanted, surroundings: DownloadSurrounding
 }
 
 /** Appends to `part` until it is whole, taking up broken connections. */
-async function receive(address: string, part: string, { received, pause }: DownloadSurroundings): Promise<void> {
+async function receive(address: string, part: string, { received, signal }: DownloadSurroundings): Promise<void> {
   const { EnvHttpProxyAgent, fetch } = await import('undici');
   const dispatcher = new EnvHttpProxyAgent({ headersTimeout: silenceMs, bodyTimeout: silenceMs });
-  const watch = new Watch(pause);
   try {
     for (let fruitless = 0; ;) {
       const before = sizeOf(part);
       try {
         if (await receiveOnce(part, before)) return;
       } catch (error) {
-        watch.check();
+        signal.throwIfAborted();
         fruitless = sizeOf(part) > before ? 0 : fruitless + 1;
         if (error instanceof UserError) throw error;
         if (error instanceof Refused || fruitless >= fruitlessTries) throw failure(address, error);
       }
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-      watch.check();
+      await setTimeout(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   } finally {
-    watch.end();
     await dispatcher.destroy();
   }
 
@@ -103,7 +101,7 @@ async function receive(address: string, part: string, { received, pause }: Downl
       // Ranges are of the bytes as they lie there.
       headers: { 'accept-encoding': 'identity', ...(before > 0 && { range: `bytes=${before}-` }) },
       dispatcher,
-      signal: watch.signal,
+      signal,
     });
     const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
     if (response.status === 416) {
@@ -165,14 +163,15 @@ const sizeOf = (file: string): number => fs.statSync(file, { throwIfNoEntry: fal
 
 const pieceBytes = 8 * 2 ** 20;
 
-/** SHA-256 of a file, in hexadecimal digits. @throws UserError where it cannot be read, and whatever `pause` throws */
-export async function digestOf(file: string, pause: () => Promise<void>): Promise<string> {
+/** SHA-256 of a file, in hexadecimal digits. @throws UserError where it cannot be read, and the signal's reason */
+export async function digestOf(file: string, signal: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   let descriptor: number | undefined;
   try {
     descriptor = fs.openSync(file, 'r');
     const piece = new Uint8Array(pieceBytes);
-    for (let count; (count = fs.readSync(descriptor, piece)) > 0; await pause()) hash.update(piece.subarray(0, count));
+    for (let count; (count = fs.readSync(descriptor, piece)) > 0; await breathe(signal))
+      hash.update(piece.subarray(0, count));
     return hash.digest('hex');
   } catch (error) {
     if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error;

@@ -19,7 +19,7 @@ export interface ImagenetSurroundings {
   /** A folder of the user's with torchvision's files under their own names; it is asked first. */
   readonly weightsFolder?: string;
   progress(message: Message): void;
-  pause(): Promise<void>;
+  readonly signal: AbortSignal;
 }
 
 /** The first eight digits of the file's SHA-256, which its name ends in. */
@@ -28,19 +28,19 @@ const digitsOf = ({ file }: Checkpoint): string => /-([0-9a-f]{8})\.pth$/.exec(f
 /**
  * A network's ImageNet weights, on disk and verified.
  * @param checkpoint other than the network's own only in tests
- * @throws UserError where they cannot be had, and whatever `pause` throws
+ * @throws UserError where they cannot be had, and the signal's reason
  */
 export async function imagenetFile(
   network: NetworkName,
   surroundings: ImagenetSurroundings,
   checkpoint = checkpointOf(network),
 ): Promise<{ readonly file: string; readonly sha256: string }> {
-  const { weightsFolder, progress, pause } = surroundings;
+  const { weightsFolder, progress, signal } = surroundings;
   const digits = digitsOf(checkpoint);
   if (weightsFolder !== undefined) {
     const file = path.join(weightsFolder, checkpoint.file);
     if (fs.existsSync(file)) {
-      const sha256 = await digestOf(file, pause);
+      const sha256 = await digestOf(file, signal);
       if (sha256.startsWith(digits)) return { file, sha256 };
       const found = sha256.slice(0, digits.length);
       throw new UserError(message('imagenetAltered', { file, digits, found }), message('weightsDamagedAdvice'));
@@ -48,7 +48,7 @@ export async function imagenetFile(
   }
   const file = path.join(cacheFolder(), 'weights', checkpoint.file);
   if (fs.existsSync(file)) {
-    const sha256 = await digestOf(file, pause);
+    const sha256 = await digestOf(file, signal);
     if (sha256.startsWith(digits)) return { file, sha256 };
     fs.rmSync(file);
   }
@@ -57,7 +57,7 @@ export async function imagenetFile(
   try {
     const address = new URL(checkpoint.file, base.endsWith('/') ? base : `${base}/`).href;
     const sha256 = await download({ address, file, digits }, {
-      pause,
+      signal,
       received(bytes, total) {
         const megabytes = Math.floor(bytes / 1e6);
         if (megabytes === told) return;

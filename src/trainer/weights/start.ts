@@ -54,7 +54,7 @@ export async function findStart(experiment: ResolvedExperiment, finding: Finding
   if ('file' in weights) {
     const { file } = weights;
     const fit = withFile(file, (opened) => fitting(opened, network, file));
-    const source: WeightsSource = { kind: 'file', file, sha256: await digestOf(file, finding.pause) };
+    const source: WeightsSource = { kind: 'file', file, sha256: await digestOf(file, finding.signal) };
     return { source, told: [message('startedFromFile', { file }), ...told(network, fit)] };
   }
   const run = 'run' in weights ? weights.run : newestRun(weights.experiment, finding.runsFolder);
@@ -115,7 +115,7 @@ export async function initialState(
     const { file, sha256 } =
       source.kind === 'imagenet'
         ? await imagenetFile(name, finding)
-        : { file: source.file, sha256: await digestOf(source.file, finding.pause) };
+        : { file: source.file, sha256: await digestOf(source.file, finding.signal) };
     if (sha256 !== source.sha256) throw changed(file);
     return withFile(file, (weights) => filled(weights, network, file, seed));
   }
