@@ -59,4 +59,23 @@ export default tseslint.config(
     [numerical, ['**/trainer/**', '**/webview/**', '**/terminal/**']],
     'The host reaches the trainer through trainerClient and its pages through contracts/pages.',
   ),
+  {
+    // What shows words is called in one place, which takes out of them what VS Code would obey.
+    files: ['src/host/**', 'src/extension.ts'],
+    ignores: ['src/host/show.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            'MemberExpression[object.property.name="window"][property.name=/^(show(Information|Warning|Error)Message|showQuickPick|showInputBox|createQuickPick|createInputBox|createStatusBarItem|setStatusBarMessage|withProgress)$/]',
+          message: 'Words are shown through src/host/show.ts.',
+        },
+        {
+          selector: 'NewExpression[callee.property.name=/^(TreeItem|MarkdownString)$/]',
+          message: 'Words are shown through src/host/show.ts, and none as Markdown.',
+        },
+      ],
+    },
+  },
 );

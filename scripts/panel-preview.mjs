@@ -493,7 +493,9 @@ function snapshot(scene, language) {
   return {
     type: 'snapshot',
     protocol: protocolVersion,
-    snapshot: { run, title, question, state, status, events, language, translations },
+    language,
+    translations,
+    snapshot: { run, title, question, state, status, events },
   };
 }
 
@@ -501,7 +503,8 @@ const page_ = `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src http://panel.preview; script-src 'nonce-preview'; font-src http://panel.preview; img-src http://panel.preview data:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src http://panel.preview 'nonce-styles'; script-src 'nonce-preview'; font-src http://panel.preview; img-src http://panel.preview data:">
+<meta property="csp-nonce" content="styles">
 <link rel="stylesheet" href="panel.css">
 </head>
 <body>

@@ -32,6 +32,7 @@ import {
 import { Run } from './run';
 import { resumable, RunLine, RunList } from './runList';
 import { overridesFromSettings, presetSetting } from './settings';
+import { confirm, notify } from './show';
 
 /** Commands that train one experiment are called this and its id. */
 const trainPrefix = 'convlab.train.';
@@ -123,7 +124,7 @@ export class Commands implements vscode.Disposable {
     if (isNode(target, 'run')) return this.stopRun(this.live.open(target.line.folder));
     const experiment = isNode(target, 'experiment') ? target.experiment : undefined;
     const training = this.live.training.filter((run) => !experiment || run.experiment.id === experiment.id);
-    if (training.length === 0) return void vscode.window.showInformationMessage(t(message('nothingToStop')));
+    if (training.length === 0) return void notify('information', t(message('nothingToStop')));
     const chosen = await pickTraining(training, t(message('pickRunToStop')));
     await chosen?.stop();
   }
@@ -174,12 +175,7 @@ export class Commands implements vscode.Disposable {
     const title = `${translate(line.record.experiment.title)}, ${dateTime(line.record.created)}`;
     const remove = t(message('buttonDelete'));
     const detail = t(message('deleteRunDetail', { folder: line.folder }));
-    const choice = await vscode.window.showWarningMessage(
-      t(message('deleteRunQuestion', { run: title })),
-      { modal: true, detail },
-      remove,
-    );
-    if (choice !== remove) return;
+    if (!(await confirm(t(message('deleteRunQuestion', { run: title })), detail, remove))) return;
     // It may have been resumed while the question stood there.
     refuseBusy();
     const held = this.live.find(line.folder);
@@ -190,15 +186,12 @@ export class Commands implements vscode.Disposable {
     } catch (error) {
       this.log.info(`No trash for ${line.folder}: ${String(error)}`);
       const forever = t(message('buttonDeleteForever'));
-      const second = await vscode.window.showWarningMessage(
-        t(message('deleteForeverQuestion', { run: title })),
-        { modal: true, detail: t(message('deleteForeverDetail', { folder: line.folder })) },
-        forever,
-      );
-      if (second !== forever) return;
+      const more = t(message('deleteForeverDetail', { folder: line.folder }));
+      if (!(await confirm(t(message('deleteForeverQuestion', { run: title })), more, forever))) return;
       refuseBusy();
       await vscode.workspace.fs.delete(uri, { recursive: true, useTrash: false });
     }
+    this.comparison.forget(line.folder);
     this.runs.refresh();
   }
 
@@ -207,7 +200,7 @@ export class Commands implements vscode.Disposable {
       target instanceof Run ? target.folder : (await this.targetLine(target, 'pickRunToReveal', () => true))?.folder;
     if (folder === undefined) {
       // From a panel whose run has no folder yet.
-      if (target instanceof Run) void vscode.window.showInformationMessage(t(message('runWithoutFolder')));
+      if (target instanceof Run) void notify('information', t(message('runWithoutFolder')));
       return;
     }
     await reveal(vscode.Uri.file(folder));
@@ -293,7 +286,7 @@ export class Commands implements vscode.Disposable {
     }
     const fitting = lines.filter(fits);
     if (fitting.length === 0) {
-      void vscode.window.showInformationMessage(t(message('noRuns')));
+      void notify('information', t(message('noRuns')));
       return undefined;
     }
     return pickRun(fitting, t(message(question)));

@@ -5,32 +5,34 @@
 import * as vscode from 'vscode';
 import * as z from 'zod';
 import { ComparedRun, inCourseOrder, representatives } from '../core/comparison';
+import { ComparisonSnapshot, FromComparison, ToComparison } from '../core/contracts/pages';
 import { message } from '../core/messages/message';
-import { protocolVersion } from '../core/contracts/events';
-import { ToComparison } from '../core/contracts/pages';
 import { comparedRun } from '../disk/runs';
-import { t, translations } from './localize';
+import { t } from './localize';
 import type { Log } from './log';
-import { furnish } from './page';
+import { newTab, PageHost } from './page';
 import { eventsStamp } from './run';
 import type { RunLine, RunList } from './runList';
 
 export const comparisonType = 'convlab.comparison';
 
-const fromPage = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('ready'), protocol: z.number() }),
-  z.strictObject({ type: z.literal('openRun'), run: z.string().min(1) }),
-]);
+const wishes = z.strictObject({ type: z.literal('openRun'), run: z.string().min(1) });
+
+/** A row, read again only when the run's files have changed. */
+interface KnownRow {
+  readonly stamp: string;
+  readonly row: ComparedRun;
+}
 
 export class ComparisonPanel implements vscode.WebviewPanelSerializer, vscode.Disposable {
-  private panel?: vscode.WebviewPanel;
-  private ready = false;
-  private added = new Set<string>();
-  private sent = '';
+  private page?: PageHost<ToComparison, FromComparison>;
+  /** What the page knows of each row, and of the lists, as text. */
+  private readonly sent = new Map<string, string>();
+  private sentLists = '';
   private sending = false;
   private outdated = false;
-  /** Rows by folder, read again only when the run's files have changed. */
-  private readonly rows = new Map<string, { stamp: string; row: ComparedRun }>();
+  /** By folder; one that is no longer there keeps its row for as long as the page is open. */
+  private readonly rows = new Map<string, KnownRow>();
   private readonly subscription: vscode.Disposable;
 
   constructor(
@@ -43,17 +45,19 @@ export class ComparisonPanel implements vscode.WebviewPanelSerializer, vscode.Di
 
   /** @param add runs to show beside those that are shown anyhow */
   show(add: readonly RunLine[] = []): void {
-    for (const { name } of add) this.added.add(name);
-    if (this.panel) {
-      this.panel.reveal();
-      return this.send();
-    }
-    const column = vscode.window.activeTextEditor?.viewColumn ?? vscode.ViewColumn.Active;
-    this.adopt(vscode.window.createWebviewPanel(comparisonType, '', column, { enableScripts: true }));
+    if (this.page) this.page.reveal();
+    else this.adopt(newTab(comparisonType));
+    if (add.length > 0) this.page?.tell({ type: 'add', runs: add.map(({ name }) => name) });
+    this.send();
+  }
+
+  /** Takes a run's row away that the user has deleted; one whose folder has gone otherwise stays. */
+  forget(folder: string): void {
+    this.rows.delete(folder);
   }
 
   async deserializeWebviewPanel(panel: vscode.WebviewPanel): Promise<void> {
-    if (this.panel) return panel.dispose();
+    if (this.page) return panel.dispose();
     this.adopt(panel);
   }
 
@@ -62,65 +66,33 @@ export class ComparisonPanel implements vscode.WebviewPanelSerializer, vscode.Di
   }
 
   private adopt(panel: vscode.WebviewPanel): void {
-    this.panel = panel;
-    panel.title = t(message('comparison'));
-    const subscriptions = [
-      panel.webview.onDidReceiveMessage((raw: unknown) => this.receive(raw)),
-      panel.onDidChangeViewState(() => {
-        // A hidden page is gone; when it is shown again it says 'ready'.
-        if (!panel.visible) this.ready = false;
-      }),
-    ];
-    panel.onDidDispose(() => {
-      subscriptions.forEach((subscription) => subscription.dispose());
-      this.panel = undefined;
-      this.ready = false;
-      this.added.clear();
-      this.rows.clear();
+    this.page = new PageHost<ToComparison, FromComparison>(panel, this.extensionUri, this.log, {
+      page: 'comparison',
+      wishes,
+      ready: () => this.send(),
+      receive: ({ run }) =>
+        this.log.guard(async () => {
+          const line = (await this.runs.lines()).find(({ name }) => name === run);
+          if (line) await vscode.commands.executeCommand('convlab.openRun', line.folder);
+        }),
+      closed: () => {
+        this.page = undefined;
+        this.rows.clear();
+      },
     });
-    furnish(panel, this.extensionUri, 'comparison');
+    this.page.title = t(message('comparison'));
   }
 
-  private receive(raw: unknown): void {
-    const parsed = fromPage.safeParse(raw);
-    if (!parsed.success) {
-      this.log.channel.warn(`The comparison sent something that is no message: ${JSON.stringify(raw)?.slice(0, 200)}`);
-      return;
-    }
-    if (parsed.data.type === 'ready') {
-      this.ready = true;
-      this.sent = '';
-      return this.send();
-    }
-    const { run } = parsed.data;
-    this.log.guard(async () => {
-      const line = (await this.runs.lines()).find(({ name }) => name === run);
-      if (line) await vscode.commands.executeCommand('convlab.openRun', line.folder);
-    });
-  }
-
-  /** Sends the rows if they have changed; one reading at a time, and one more for what changed meanwhile. */
+  /** Sends what has changed; one reading at a time, and one more for what changed meanwhile. */
   private send(): void {
     this.outdated = true;
-    if (!this.ready || this.sending) return;
+    if (!this.page?.present || this.sending) return;
     this.sending = true;
     this.log.guard(async () => {
       try {
-        while (this.ready && this.outdated) {
+        while (this.page?.present && this.outdated) {
           this.outdated = false;
-          const runs = inCourseOrder((await this.runs.lines()).flatMap((line) => this.row(line)));
-          const text = JSON.stringify([runs, [...this.added]]);
-          if (text === this.sent) continue;
-          this.sent = text;
-          await this.panel?.webview.postMessage({
-            type: 'comparison',
-            protocol: protocolVersion,
-            runs,
-            chosen: representatives(runs).map(({ run }) => run),
-            added: [...this.added],
-            language: vscode.env.language,
-            translations: translations(),
-          } satisfies ToComparison);
+          this.tell(await this.read());
         }
       } finally {
         this.sending = false;
@@ -128,19 +100,45 @@ export class ComparisonPanel implements vscode.WebviewPanelSerializer, vscode.Di
     });
   }
 
-  /** None where no epoch has ended, or where the run cannot be read. */
-  private row(line: RunLine): ComparedRun[] {
-    if (line.epochsDone === 0) return [];
+  private tell(now: ComparisonSnapshot): void {
+    const { page } = this;
+    if (!page?.present) return;
+    const { rows, ...lists } = now;
+    const fresh = page.following ? rows.filter((row) => this.sent.get(row.run) !== JSON.stringify(row)) : rows;
+    if (page.following && fresh.length === 0 && JSON.stringify(lists) === this.sentLists) return;
+    this.sent.clear();
+    rows.forEach((row) => this.sent.set(row.run, JSON.stringify(row)));
+    this.sentLists = JSON.stringify(lists);
+    if (page.following) page.send({ type: 'rows', ...lists, rows: fresh });
+    else page.snapshot(now);
+  }
+
+  /** Every run with an epoch to show: those on disk, and those that were there while the page has been open. */
+  private async read(): Promise<ComparisonSnapshot> {
+    const lines = await this.runs.lines();
+    lines.forEach((line) => this.readRow(line));
+    const there = new Set(lines.map(({ folder }) => folder));
+    const names = new Set(lines.map(({ name }) => name));
+    const gone: string[] = [];
+    for (const [folder, { row }] of this.rows) {
+      if (there.has(folder)) continue;
+      // Moved into another folder of the window, it is there under the same name.
+      if (names.has(row.run)) this.rows.delete(folder);
+      else gone.push(row.run);
+    }
+    const rows = inCourseOrder([...this.rows.values()].map(({ row }) => row));
+    return { rows, order: rows.map(({ run }) => run), chosen: representatives(rows).map(({ run }) => run), gone };
+  }
+
+  /** Nothing where no epoch has ended, or where the run cannot be read. */
+  private readRow(line: RunLine): void {
+    if (line.epochsDone === 0) return void this.rows.delete(line.folder);
     const stamp = `${eventsStamp(line.folder)} ${line.state}`;
-    const known = this.rows.get(line.folder);
-    if (known?.stamp === stamp) return [known.row];
+    if (this.rows.get(line.folder)?.stamp === stamp) return;
     try {
-      const row = comparedRun(line);
-      this.rows.set(line.folder, { stamp, row });
-      return [row];
+      this.rows.set(line.folder, { stamp, row: comparedRun(line) });
     } catch (error) {
       this.log.info(`${line.folder} is left out of the comparison: ${String(error)}`);
-      return [];
     }
   }
 }

@@ -12,6 +12,7 @@ import { endError, startTask, Trainer, TrainerEnd, TrainerListener, TrainerOptio
 import { count, datasetTitle, errorSentence, sentence, t } from './localize';
 import type { Log } from './log';
 import { underNotification } from './notification';
+import { notify, shown, treeItem } from './show';
 import { affectsDataFolders, dataFolderFor, setCatDogFolder, workspaceFolders } from './settings';
 
 /** What is known of a dataset. */
@@ -74,7 +75,7 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
   }
 
   getTreeItem(node: DatasetNode | DetailNode): vscode.TreeItem {
-    return node.kind === 'dataset' ? datasetItem(node) : detailItem(node);
+    return shown(node.kind === 'dataset' ? datasetItem(node) : detailItem(node));
   }
 
   /** Told whether anybody can see the view: nothing is looked at before. */
@@ -99,8 +100,8 @@ export class Datasets implements vscode.TreeDataProvider<DatasetNode | DetailNod
     this.look(...datasetNames.filter((other) => other !== name));
     const { leftOut } = report;
     const text = t(message('datasetChecked', { dataset, count: count(imagesOf(report)), left: count(leftOut.count) }));
-    if (leftOut.count === 0) void vscode.window.showInformationMessage(text);
-    else void vscode.window.showWarningMessage([text, ...leftOut.reasons.map(t)].join(' '));
+    if (leftOut.count === 0) void notify('information', text);
+    else void notify('warning', [text, ...leftOut.reasons.map(t)].join(' '));
   }
 
   /** Asks for the folder of cats and dogs. */
@@ -227,7 +228,7 @@ export function detailsOf(known: Known): DetailNode[] {
 /** How a dataset looks. */
 export function datasetItem({ name, known }: DatasetNode): vscode.TreeItem {
   const { Collapsed, None } = vscode.TreeItemCollapsibleState;
-  const item = new vscode.TreeItem(datasetTitle(name), known.kind === 'reading' ? None : Collapsed);
+  const item = treeItem(datasetTitle(name), known.kind === 'reading' ? None : Collapsed);
   item.id = `dataset:${name}`;
   item.contextValue = `dataset.${name}`;
   const warning = (icon: string) => new vscode.ThemeIcon(icon, new vscode.ThemeColor('list.warningForeground'));
@@ -256,7 +257,7 @@ export function datasetItem({ name, known }: DatasetNode): vscode.TreeItem {
 }
 
 function detailItem({ icon, label, description, tooltip, folder }: DetailNode): vscode.TreeItem {
-  const item = new vscode.TreeItem(label);
+  const item = treeItem(label);
   const color = icon === 'warning' || icon === 'error' ? new vscode.ThemeColor('list.warningForeground') : undefined;
   item.iconPath = new vscode.ThemeIcon(icon, color);
   item.description = description;

@@ -15,6 +15,7 @@ import { count, errorSentence, sentence, t } from './localize';
 import type { Log } from './log';
 import { underNotification } from './notification';
 import { affects, engineSetting, threadsSetting } from './settings';
+import { notify, pick, shown, treeItem } from './show';
 
 export interface EngineNode {
   readonly kind: 'engine';
@@ -85,7 +86,7 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
       return (await this.look()).map((report) => ({ kind: 'engine', report }));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      this.log.channel.warn(error.message);
+      this.log.warn(error.message);
       const command = { command: 'convlab.refreshEngines', title: t(message('engineLookAgain')) };
       const text = errorSentence(error);
       return [{ kind: 'fact', id: 'failed', label: text, tooltip: text, icon: 'error', command }];
@@ -93,7 +94,7 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
-    return node.kind === 'engine' ? engineItem(node.report) : factItem(node);
+    return shown(node.kind === 'engine' ? engineItem(node.report) : factItem(node));
   }
 
   /** Forgets what the engines said; they are asked when the view is drawn. */
@@ -151,7 +152,7 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
     else this.half.delete(engine);
     this.refresh();
     if (end.kind === 'failed' || end.kind === 'crashed') throw endError(end);
-    if (failures.length > 0) void vscode.window.showWarningMessage(failures.join(' '));
+    if (failures.length > 0) void notify('warning', failures.join(' '));
   }
 
   /** Shows the whole sentence on an engine, with a button where one can help. */
@@ -161,7 +162,7 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
     const remedy = remedyFor(report);
     const button = remedy && word(remedy.title);
     const text = `${report.engine}: ${about(report)}`;
-    const choice = await vscode.window.showInformationMessage(text, ...(button ? [button] : []));
+    const choice = await notify('information', text, ...(button ? [button] : []));
     if (remedy && choice === button) {
       await vscode.commands.executeCommand(remedy.command, ...(remedy.arguments ?? []));
     }
@@ -180,7 +181,7 @@ export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
       description: report.device?.name ?? stateOf(report).text,
       report,
     }));
-    return (await vscode.window.showQuickPick(items, { placeHolder: t(message(question)) }))?.report;
+    return (await pick(items, t(message(question))))?.report;
   }
 }
 
@@ -216,7 +217,7 @@ function stateOf({ engine, usable, preferred }: EngineReport): { text: string; i
 function engineItem(report: EngineReport): vscode.TreeItem {
   const { engine, preferred } = report;
   const { Collapsed, Expanded } = vscode.TreeItemCollapsibleState;
-  const item = new vscode.TreeItem(engine, preferred ? Expanded : Collapsed);
+  const item = treeItem(engine, preferred ? Expanded : Collapsed);
   const state = stateOf(report);
   item.id = `engine:${engine}`;
   item.contextValue = isMeasurable(report) ? 'engine.measurable' : 'engine';
@@ -282,7 +283,7 @@ function speedFact(engine: EngineName, { shape, imagesPerSecond, exact }: Networ
 }
 
 function factItem({ id, label, description, tooltip, icon, command }: FactNode): vscode.TreeItem {
-  const item = new vscode.TreeItem(label, vscode.TreeItemCollapsibleState.None);
+  const item = treeItem(label, vscode.TreeItemCollapsibleState.None);
   item.id = `fact:${id}`;
   item.contextValue = 'fact';
   item.description = description;

@@ -57,7 +57,7 @@ export class Estimator {
       },
     );
     void trainer.ended.then((end) => {
-      if (end.kind === 'failed' || end.kind === 'crashed') this.log.channel.warn(`estimate: ${english(end.message)}`);
+      if (end.kind === 'failed' || end.kind === 'crashed') this.log.warn(`estimate: ${english(end.message)}`);
       if (!disposed) onEnd();
     });
     return new vscode.Disposable(() => {

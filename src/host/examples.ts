@@ -3,16 +3,14 @@
  * one in a tab (panels.ts); {@link ExamplesPanel} shows one before any run.
  */
 import * as vscode from 'vscode';
-import * as z from 'zod';
 import type { ResolvedExperiment } from '../core/experiment';
 import { message, UserError } from '../core/messages/message';
-import { ExamplesAnswer, ToExamples } from '../core/contracts/pages';
+import { ExamplesAnswer, FromExamples, ToExamples } from '../core/contracts/pages';
 import { ExamplesRequest } from '../core/contracts/tasks';
-import { protocolVersion } from '../core/contracts/events';
 import { startTask, TrainerOptions } from '../trainerClient';
-import { t, translate, translations } from './localize';
+import { t, translate } from './localize';
 import type { Log } from './log';
-import { furnish } from './page';
+import { newTab, PageHost } from './page';
 import { dataFolderFor, workspaceFolders } from './settings';
 
 /** A contact sheet that is being made; disposing of it ends the trainer. */
@@ -73,12 +71,9 @@ export class Examples implements vscode.Disposable {
   }
 }
 
-const fromPage = z.strictObject({ type: z.literal('ready'), protocol: z.number() });
-
 /** The page that shows an experiment's examples before it is trained; one in a window. */
 export class ExamplesPanel implements vscode.Disposable {
-  private panel?: vscode.WebviewPanel;
-  private ready = false;
+  private page?: PageHost<ToExamples, FromExamples>;
   private title = '';
   private examples?: Examples;
 
@@ -90,51 +85,32 @@ export class ExamplesPanel implements vscode.Disposable {
 
   show(experiment: ResolvedExperiment): void {
     this.examples?.dispose();
-    this.examples = new Examples(this.trainer, experiment, undefined, this.log, () => this.send());
+    this.examples = new Examples(this.trainer, experiment, undefined, this.log, () => this.tell());
     this.title = t(message('examplesOf', { title: translate(experiment.title) }));
-    const panel = (this.panel ??= this.open());
-    panel.title = this.title;
-    panel.reveal();
-    this.send();
+    const page = (this.page ??= this.open());
+    page.title = this.title;
+    page.reveal();
+    this.tell();
   }
 
   dispose(): void {
-    this.panel?.dispose();
+    this.page?.dispose();
     this.examples?.dispose();
   }
 
-  private open(): vscode.WebviewPanel {
-    const column = vscode.window.activeTextEditor?.viewColumn ?? vscode.ViewColumn.Active;
-    const panel = vscode.window.createWebviewPanel('convlab.examples', '', column, { enableScripts: true });
-    const subscriptions = [
-      panel.webview.onDidReceiveMessage((raw: unknown) => {
-        this.ready = fromPage.safeParse(raw).success;
-        this.send();
-      }),
-      panel.onDidChangeViewState(() => {
-        // A hidden page is gone; when it is shown again it says 'ready'.
-        if (!panel.visible) this.ready = false;
-      }),
-    ];
-    panel.onDidDispose(() => {
-      subscriptions.forEach((subscription) => subscription.dispose());
-      this.examples?.dispose();
-      this.examples = this.panel = undefined;
-      this.ready = false;
+  private open(): PageHost<ToExamples, FromExamples> {
+    const page = new PageHost<ToExamples, FromExamples>(newTab('convlab.examples'), this.extensionUri, this.log, {
+      page: 'examples',
+      ready: () => this.examples && page.snapshot({ title: this.title, answer: this.examples.answer }),
+      closed: () => {
+        this.examples?.dispose();
+        this.examples = this.page = undefined;
+      },
     });
-    furnish(panel, this.extensionUri, 'examples');
-    return panel;
+    return page;
   }
 
-  private send(): void {
-    if (!this.ready || !this.examples) return;
-    void this.panel?.webview.postMessage({
-      type: 'examples',
-      protocol: protocolVersion,
-      title: this.title,
-      answer: this.examples.answer,
-      language: vscode.env.language,
-      translations: translations(),
-    } satisfies ToExamples);
+  private tell(): void {
+    if (this.examples) this.page?.send({ type: 'examples', title: this.title, answer: this.examples.answer });
   }
 }

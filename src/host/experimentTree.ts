@@ -14,6 +14,7 @@ import { dateTime, errorSentence, figure, t, translate } from './localize';
 import type { Log } from './log';
 import { resumable, RunLine, RunList } from './runList';
 import { workspaceFolders } from './settings';
+import { shown, treeItem } from './show';
 
 export interface GroupNode {
   readonly kind: 'group';
@@ -191,7 +192,7 @@ export class ExperimentTree implements vscode.TreeDataProvider<Node>, vscode.Dis
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
-    return treeItem(node);
+    return shown(itemOf(node));
   }
 
   /** Told whether anybody can see the tree. */
@@ -238,7 +239,7 @@ export class ExperimentTree implements vscode.TreeDataProvider<Node>, vscode.Dis
 function appearance(nodes: readonly Node[]): string {
   return JSON.stringify(
     nodes.map(function draw(node): unknown {
-      const { label, id, description, contextValue, tooltip } = treeItem(node);
+      const { label, id, description, contextValue, tooltip } = itemOf(node);
       const children = node.kind === 'group' ? node.children : node.kind === 'experiment' ? node.runs : [];
       return [label, id, description, contextValue, tooltip, children.map(draw)];
     }),
@@ -248,16 +249,16 @@ function appearance(nodes: readonly Node[]): string {
 const { Collapsed, Expanded, None } = vscode.TreeItemCollapsibleState;
 
 /** How a node looks. */
-export function treeItem(node: Node): vscode.TreeItem {
+export function itemOf(node: Node): vscode.TreeItem {
   switch (node.kind) {
     case 'group': {
-      const item = new vscode.TreeItem(node.title, Expanded);
+      const item = treeItem(node.title, Expanded);
       item.id = `group:${node.title}`;
       item.contextValue = 'group';
       return item;
     }
     case 'broken': {
-      const item = new vscode.TreeItem(path.basename(node.file), None);
+      const item = treeItem(path.basename(node.file), None);
       item.id = `broken:${node.file}`;
       item.tooltip = node.reason;
       item.description = t(message('treeBrokenDescription'));
@@ -267,7 +268,7 @@ export function treeItem(node: Node): vscode.TreeItem {
       return item;
     }
     case 'comparison': {
-      const item = new vscode.TreeItem(t(message('compareSummary')), None);
+      const item = treeItem(t(message('compareSummary')), None);
       item.id = 'comparison';
       item.contextValue = 'comparison';
       item.description =
@@ -289,7 +290,7 @@ export function treeItem(node: Node): vscode.TreeItem {
 
 function experimentItem({ experiment, runs, starting }: ExperimentNode): vscode.TreeItem {
   const title = translate(experiment.title);
-  const item = new vscode.TreeItem(title, runs.length > 0 ? Collapsed : None);
+  const item = treeItem(title, runs.length > 0 ? Collapsed : None);
   const trainedHere = starting || runs.some(({ line }) => line.trainedHere);
   const training = runs.find(({ line }) => underWay(line))?.line;
   const tested = runs.flatMap(({ line }) => (line.testAccuracy === undefined ? [] : [line.testAccuracy]));
@@ -322,7 +323,7 @@ function experimentItem({ experiment, runs, starting }: ExperimentNode): vscode.
 
 function runItem({ line }: RunNode): vscode.TreeItem {
   const time = dateTime(line.record.created);
-  const item = new vscode.TreeItem(time, None);
+  const item = treeItem(time, None);
   item.id = `run:${line.folder}`;
   item.description = describeRun(line);
   item.iconPath = stateIcon(line.state);

@@ -3,10 +3,12 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { message, UserError } from '../core/messages/message';
+import { printable } from '../core/messages/plain';
 import { exportInProcess } from '../trainerClient';
 import { t, translate } from './localize';
 import type { RunLine } from './runList';
 import { workspaceFolders } from './settings';
+import { notify, withNotification } from './show';
 
 /**
  * Asks for a file, whose extension decides the format, and writes it.
@@ -15,19 +17,18 @@ import { workspaceFolders } from './settings';
  */
 export async function exportNetwork(line: RunLine, terminal: string): Promise<void> {
   const chosen = await vscode.window.showSaveDialog({
-    title: `${t(message('exportTitle'))}: ${translate(line.record.experiment.title)}`,
+    title: printable(`${t(message('exportTitle'))}: ${translate(line.record.experiment.title)}`),
     defaultUri: vscode.Uri.file(path.join(workspaceFolders()[0] ?? os.homedir(), `${line.name}.onnx`)),
     filters: { [t(message('exportFormatOnnx'))]: ['onnx'], [t(message('exportFormatPth'))]: ['pth'] },
   });
   if (!chosen) return;
   if (chosen.scheme !== 'file') throw new UserError(message('exportNotLocal', { uri: chosen.toString() }));
   const format = /\.pth?$/i.test(chosen.fsPath) ? 'pth' : 'onnx';
-  await vscode.window.withProgress(
-    { location: vscode.ProgressLocation.Notification, title: t(message('exportRunning', { run: line.name })) },
-    () => exportInProcess({ run: line.folder, format, out: chosen.fsPath }, terminal),
+  await withNotification(t(message('exportRunning', { run: line.name })), false, () =>
+    exportInProcess({ run: line.folder, format, out: chosen.fsPath }, terminal),
   );
   const show = t(message('buttonReveal'));
-  const choice = await vscode.window.showInformationMessage(t(message('exported', { file: chosen.fsPath })), show);
+  const choice = await notify('information', t(message('exported', { file: chosen.fsPath })), show);
   if (choice === show) await reveal(chosen);
 }
 
@@ -40,5 +41,5 @@ export async function reveal(uri: vscode.Uri): Promise<void> {
   }
   // It is on another machine and outside the workspace: no window can show it, its path can be used there.
   await vscode.env.clipboard.writeText(uri.fsPath);
-  void vscode.window.showInformationMessage(t(message('pathCopied', { path: uri.fsPath })));
+  void notify('information', t(message('pathCopied', { path: uri.fsPath })));
 }

@@ -2,6 +2,7 @@
  * The runs that this window trains or shows: one `Run` per run however many places look at it. Starts, resumes and
  * stops trainers; the commands call it, and the panels, the sidebar and the notices listen to it.
  */
+import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { ResolvedExperiment } from '../core/experiment';
@@ -95,6 +96,7 @@ export class LiveRuns implements vscode.Disposable {
   resume(run: Run, engine?: EngineRequest): void {
     if (run.training) return;
     if (run.folder !== undefined) {
+      if (!fs.existsSync(run.folder)) throw new UserError(message('runNotFound', { folder: run.folder }));
       const pid = lockHolder(run.folder);
       if (pid !== undefined) {
         throw new UserError(message('runBusy', { run: run.name, pid }), message('runBusyAdvice'));
@@ -150,30 +152,28 @@ export class LiveRuns implements vscode.Disposable {
   }
 
   private logEvent(name: string, event: RunEvent): void {
-    const { channel } = this.log;
+    const { log } = this;
     switch (event.type) {
       case 'started':
-        channel.info(`${name}: ${event.engine} on ${event.device}; ${event.engineReasons.map(english).join(' ')}`);
+        log.info(`${name}: ${event.engine} on ${event.device}; ${event.engineReasons.map(english).join(' ')}`);
         break;
       case 'epoch':
-        channel.info(
+        log.info(
           `${name}: epoch ${event.epoch}: training loss ${event.trainLoss.toFixed(4)}, ` +
             `accuracy ${event.trainAccuracy.toFixed(4)}, validation ${event.validationAccuracy.toFixed(4)}`,
         );
         break;
       case 'resumed':
-        channel.info(
-          `${name}: going on from epoch ${event.epoch}, step ${event.step}, ${event.engine} on ${event.device}`,
-        );
+        log.info(`${name}: going on from epoch ${event.epoch}, step ${event.step}, ${event.engine} on ${event.device}`);
         break;
       case 'finished':
-        channel.info(`${name}: ${event.testedOnTestSet ? 'test' : 'validation'} accuracy ${event.testAccuracy}`);
+        log.info(`${name}: ${event.testedOnTestSet ? 'test' : 'validation'} accuracy ${event.testAccuracy}`);
         break;
       case 'warning':
-        channel.warn(`${name}: ${english(event.message)}`);
+        log.warn(`${name}: ${english(event.message)}`);
         break;
       case 'failed':
-        channel.error(`${name}: ${english(event.message)}${event.advice ? ` ${english(event.advice)}` : ''}`);
+        log.error(`${name}: ${english(event.message)}${event.advice ? ` ${english(event.advice)}` : ''}`);
         break;
     }
   }

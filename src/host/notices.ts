@@ -10,9 +10,10 @@ import type { LiveRuns, RunEnd } from './liveRuns';
 import { figure, t, translate } from './localize';
 import type { Log } from './log';
 import type { Run } from './run';
+import { notify, setStatus, statusItem } from './show';
 
 export class Notices implements vscode.Disposable {
-  private readonly item = vscode.window.createStatusBarItem('convlab.training', vscode.StatusBarAlignment.Left, 50);
+  private readonly item = statusItem('convlab.training', 50);
   private readonly subscriptions: vscode.Disposable[];
   private training = false;
 
@@ -43,14 +44,17 @@ export class Notices implements vscode.Disposable {
     }
     const only = runs[0];
     if (only === undefined) return this.item.hide();
-    this.item.text = `$(loading~spin) ${runs.length === 1 ? statusText(only) : t(message('statusRuns', { count: runs.length }))}`;
-    this.item.tooltip = runs.map(tooltip).join('\n');
+    setStatus(this.item, {
+      icon: 'loading~spin',
+      text: runs.length === 1 ? statusText(only) : t(message('statusRuns', { count: runs.length })),
+      tooltip: runs.map(tooltip).join('\n'),
+      spoken: `ConvLab: ${runs.map(tooltip).join(', ')}`,
+    });
     this.item.command = {
       command: 'convlab.openRun',
       title: t(message('buttonShowChart')),
       arguments: [runs.length === 1 ? only : 'training'],
     };
-    this.item.accessibilityInformation = { label: `ConvLab: ${runs.map(tooltip).join(', ')}` };
     this.item.show();
   }
 
@@ -61,7 +65,8 @@ export class Notices implements vscode.Disposable {
     if (end.kind !== 'finished' || !finished) return;
     const accuracy = figure(finished.testAccuracy);
     const showChart = t(message('buttonShowChart'));
-    const choice = await vscode.window.showInformationMessage(
+    const choice = await notify(
+      'information',
       t(message(finished.testedOnTestSet ? 'runFinishedNotice' : 'runFinishedValidationNotice', { title, accuracy })),
       showChart,
     );

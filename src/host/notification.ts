@@ -2,10 +2,10 @@
  * A trainer's task that the user waits for: a notification tells what it is doing and can cancel it. The views of engines
  * (engineTree.ts) and datasets (datasets.ts) and the setup of TensorFlow (tensorflowSetup.ts) show theirs so.
  */
-import * as vscode from 'vscode';
 import type { Request, TaskName } from '../core/contracts/tasks';
 import { startTask, TrainerEnd, TrainerListener, TrainerOptions } from '../trainerClient';
 import { t } from './localize';
+import { withNotification } from './show';
 
 /**
  * Does a task under a notification; cancelling it asks the trainer to stop.
@@ -20,11 +20,10 @@ export function underNotification<T extends TaskName>(
   listener: Omit<TrainerListener<T>, 'onProgress'>,
   { cancellable = true } = {},
 ): Thenable<TrainerEnd<T>> {
-  const location = vscode.ProgressLocation.Notification;
-  return vscode.window.withProgress({ location, title, cancellable }, (progress, token) => {
+  return withNotification(title, cancellable, (tell, token) => {
     const trainer = startTask(task, request, options, {
       ...listener,
-      onProgress: (status) => progress.report({ message: t(status) }),
+      onProgress: (status) => tell(t(status)),
     });
     token.onCancellationRequested(() => void trainer.stop());
     return trainer.ended;

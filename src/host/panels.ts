@@ -6,14 +6,14 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import * as z from 'zod';
-import { PanelSnapshot, ToPanel } from '../core/contracts/pages';
-import { protocolVersion, RunEvent } from '../core/contracts/events';
+import { FromRun, RunSituation, RunSnapshot, ToRun, WishOf } from '../core/contracts/pages';
+import type { RunEvent } from '../core/contracts/events';
 import type { TrainerOptions } from '../trainerClient';
 import { Examples } from './examples';
 import type { LiveRuns } from './liveRuns';
-import { translate, translations } from './localize';
+import { translate } from './localize';
 import type { Log } from './log';
-import { furnish } from './page';
+import { newTab, PageHost } from './page';
 import type { Run, RunChange } from './run';
 
 export const panelType = 'convlab.run';
@@ -21,11 +21,7 @@ export const panelType = 'convlab.run';
 /** Changes are sent at this pace, so that a fast network does not drown the page in messages. */
 const sendIntervalMs = 100;
 
-/** What a panel may say. */
-const fromPanel = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('ready'), protocol: z.number() }),
-  z.strictObject({ type: z.enum(['stop', 'resume', 'showLog', 'revealFolder', 'examples']) }),
-]);
+const wishes = z.strictObject({ type: z.enum(['stop', 'resume', 'showLog', 'revealFolder', 'examples']) });
 
 /** What VS Code keeps for a panel over a reload, put there by the page: the run's folder, or its name. */
 const panelState = z.object({ run: z.string().min(1) });
@@ -52,8 +48,7 @@ export class Panels implements vscode.WebviewPanelSerializer, vscode.Disposable 
   show(run: Run): void {
     const existing = this.panels.get(run);
     if (existing) return existing.reveal();
-    const column = vscode.window.activeTextEditor?.viewColumn ?? vscode.ViewColumn.Active;
-    this.adopt(vscode.window.createWebviewPanel(panelType, '', column, { enableScripts: true }), run);
+    this.adopt(newTab(panelType), run);
   }
 
   has(run: Run): boolean {
@@ -88,13 +83,12 @@ export class Panels implements vscode.WebviewPanelSerializer, vscode.Disposable 
   }
 
   private adopt(webviewPanel: vscode.WebviewPanel, run: Run): void {
-    const panel = new RunPanel(webviewPanel, run, this.extensionUri, this.trainer, this.log);
     const hold = this.live.hold(run);
-    this.panels.set(run, panel);
-    webviewPanel.onDidDispose(() => {
+    const closed = () => {
       this.panels.delete(run);
       hold.dispose();
-    });
+    };
+    this.panels.set(run, new RunPanel(webviewPanel, run, this.extensionUri, this.trainer, this.log, closed));
   }
 
   private folderOf(state: unknown): string | undefined {
@@ -109,74 +103,65 @@ export class Panels implements vscode.WebviewPanelSerializer, vscode.Disposable 
 }
 
 class RunPanel implements vscode.Disposable {
-  /** Whether the page has its snapshot and wants changes. */
-  private ready = false;
+  private readonly page: PageHost<ToRun, FromRun>;
   private pending: RunEvent[] = [];
   private timer?: NodeJS.Timeout;
   private following?: vscode.Disposable;
   private examples?: Examples;
-  private readonly subscriptions: vscode.Disposable[] = [];
+  /** The name that the page knows the run by; it keeps it for a reload. */
+  private sentName = '';
+  private readonly subscription: vscode.Disposable;
 
   constructor(
-    private readonly panel: vscode.WebviewPanel,
+    panel: vscode.WebviewPanel,
     private readonly run: Run,
     extensionUri: vscode.Uri,
     private readonly trainer: () => TrainerOptions,
     private readonly log: Log,
+    closed: () => void,
   ) {
-    panel.title = translate(run.experiment.title);
-    this.subscriptions.push(
-      panel.webview.onDidReceiveMessage((raw: unknown) => this.receive(raw)),
-      panel.onDidChangeViewState(() => {
-        // A hidden page is gone; when it is shown again it says 'ready' and gets everything at once.
-        if (!panel.visible) this.rest();
-      }),
-      panel.onDidDispose(() => this.end()),
-      run.onDidChange((change) => this.changed(change)),
-    );
-    furnish(panel, extensionUri, 'panel');
+    this.subscription = run.onDidChange((change) => this.changed(change));
+    this.page = new PageHost<ToRun, FromRun>(panel, extensionUri, log, {
+      page: 'panel',
+      wishes,
+      ready: () => {
+        this.following ??= this.run.follow();
+        this.sendSnapshot();
+      },
+      receive: (wish) => this.receive(wish),
+      hidden: () => this.rest(),
+      closed: () => {
+        this.rest();
+        this.examples?.dispose();
+        this.subscription.dispose();
+        closed();
+      },
+    });
+    this.page.title = translate(run.experiment.title);
   }
 
   reveal(): void {
-    this.panel.reveal();
+    this.page.reveal();
   }
 
   dispose(): void {
-    this.panel.dispose();
+    this.page.dispose();
   }
 
-  private receive(raw: unknown): void {
-    const parsed = fromPanel.safeParse(raw);
-    if (!parsed.success) {
-      this.log.channel.warn(`A panel sent something that is no message: ${JSON.stringify(raw)?.slice(0, 200)}`);
-      return;
-    }
-    switch (parsed.data.type) {
-      case 'ready':
-        if (parsed.data.protocol !== protocolVersion) {
-          // The page compares the snapshot's version with its own and tells the user.
-          this.log.channel.warn(`The panel speaks protocol ${parsed.data.protocol}, the extension ${protocolVersion}.`);
-        }
-        this.ready = true;
-        this.following ??= this.run.follow();
-        this.sendSnapshot();
-        break;
+  private receive({ type }: WishOf<FromRun>): void {
+    switch (type) {
       case 'stop':
       case 'resume':
-        void this.command(`convlab.${parsed.data.type}`);
-        break;
+        return void this.command(`convlab.${type}`);
       case 'showLog':
-        this.log.show();
-        break;
+        return this.log.show();
       case 'examples':
         this.examples ??= new Examples(this.trainer, this.run.experiment, this.run.folder, this.log, () =>
           this.sendExamples(),
         );
-        this.sendExamples();
-        break;
+        return this.sendExamples();
       case 'revealFolder':
-        void vscode.commands.executeCommand('convlab.revealRun', this.run);
-        break;
+        return void vscode.commands.executeCommand('convlab.revealRun', this.run);
     }
   }
 
@@ -187,7 +172,7 @@ class RunPanel implements vscode.Disposable {
   }
 
   private changed(change: RunChange): void {
-    if (!this.ready) return;
+    if (!this.page.following) return;
     switch (change.type) {
       case 'events':
         this.pending.push(...change.events);
@@ -196,9 +181,9 @@ class RunPanel implements vscode.Disposable {
       case 'state':
         // What has happened comes before what it has led to.
         this.flush();
-        // A run that has just got its folder has a new name, which the page keeps for a reload.
+        // A run that has just got its folder has a new name.
         if (this.run.name !== this.sentName) this.sendSnapshot();
-        else this.send({ type: 'state', state: this.run.state, status: this.run.status });
+        else this.page.send({ type: 'state', ...situationOf(this.run) });
         break;
       case 'reread':
         this.sendSnapshot();
@@ -206,60 +191,44 @@ class RunPanel implements vscode.Disposable {
     }
   }
 
-  private sentName = '';
-
   private sendSnapshot(): void {
     // It holds everything that was waiting.
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.pending = [];
+    this.forget();
     this.sentName = this.run.name;
-    this.send({ type: 'snapshot', protocol: protocolVersion, snapshot: snapshotOf(this.run) });
+    this.page.snapshot(snapshotOf(this.run));
   }
 
   private sendExamples(): void {
-    if (this.ready && this.examples) this.send({ type: 'examples', answer: this.examples.answer });
+    if (this.examples) this.page.send({ type: 'examples', answer: this.examples.answer });
   }
 
   private flush(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    if (this.pending.length === 0) return;
     const events = this.pending;
-    this.pending = [];
-    this.send({ type: 'changes', events });
+    this.forget();
+    if (events.length > 0) this.page.send({ type: 'changes', events });
   }
 
-  private send(toPanel: ToPanel): void {
-    void this.panel.webview.postMessage(toPanel);
+  /** Drops what has not been sent yet. */
+  private forget(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.pending = [];
   }
 
   private rest(): void {
-    this.ready = false;
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.pending = [];
+    this.forget();
     this.following?.dispose();
     this.following = undefined;
   }
-
-  private end(): void {
-    this.rest();
-    this.examples?.dispose();
-    this.subscriptions.forEach((subscription) => subscription.dispose());
-  }
 }
+
+const situationOf = (run: Run): RunSituation => ({ state: run.state, status: run.status, gone: run.gone });
 
 /** All that a page needs to draw a run. */
-export function snapshotOf(run: Run): PanelSnapshot {
-  return {
-    run: run.name,
-    title: translate(run.experiment.title),
-    question: translate(run.experiment.question),
-    state: run.state,
-    status: run.status,
-    events: run.snapshot(),
-    language: vscode.env.language,
-    translations: translations(),
-  };
-}
+export const snapshotOf = (run: Run): RunSnapshot => ({
+  run: run.name,
+  title: translate(run.experiment.title),
+  question: translate(run.experiment.question),
+  ...situationOf(run),
+  events: run.snapshot(),
+});

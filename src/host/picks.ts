@@ -24,16 +24,14 @@ import { describeEpoch, describeRun } from './experimentTree';
 import { count, datasetTitle, dateTime, t, translate } from './localize';
 import type { Run } from './run';
 import type { RunLine } from './runList';
+import { openPick, pick as ask, setItems } from './show';
 
 interface Pick<T> extends vscode.QuickPickItem {
   readonly value: T;
 }
 
-async function pick<T>(items: readonly Pick<T>[], title: string, placeHolder: string): Promise<T | undefined> {
-  // A webview takes the focus back when the palette closes, which must not close the next question.
-  const options = { title, placeHolder, matchOnDescription: true, ignoreFocusOut: true };
-  return (await vscode.window.showQuickPick(items, options))?.value;
-}
+const pick = async <T>(items: readonly Pick<T>[], title: string, placeHolder: string): Promise<T | undefined> =>
+  (await ask(items, placeHolder, title))?.value;
 
 /** Network, then dataset, then, where several experiments train that pair, which of them. */
 export async function pickExperiment(experiments: readonly Experiment[]): Promise<Experiment | undefined> {
@@ -117,21 +115,18 @@ export async function pickPreset(
       draw();
     },
   );
-  // A webview takes the focus back when the palette closes, which must not close this question.
-  const quickPick = Object.assign(vscode.window.createQuickPick<Pick<Preset>>(), {
-    title: translate(experiment.title),
-    placeholder: t(message('pickPreset')),
-    matchOnDescription: true,
-    ignoreFocusOut: true,
-  });
+  const quickPick = openPick<Pick<Preset>>(translate(experiment.title), t(message('pickPreset')));
   const draw = () => {
     const active = quickPick.activeItems[0]?.value;
-    quickPick.items = known.map((name, index) => ({
-      label: t(message(name === 'quick' ? 'presetQuick' : 'presetCourse')),
-      description: [describeSize(resolved[index]!), times[index]].filter(Boolean).join(' · '),
-      detail: t(message(name === 'quick' ? 'presetQuickDetail' : 'presetCourseDetail')),
-      value: name,
-    }));
+    setItems(
+      quickPick,
+      known.map((name, index) => ({
+        label: t(message(name === 'quick' ? 'presetQuick' : 'presetCourse')),
+        description: [describeSize(resolved[index]!), times[index]].filter(Boolean).join(' · '),
+        detail: t(message(name === 'quick' ? 'presetQuickDetail' : 'presetCourseDetail')),
+        value: name,
+      })),
+    );
     // New items take the choice back to the first one.
     quickPick.activeItems = quickPick.items.filter((item) => item.value === (active ?? known[0]));
   };

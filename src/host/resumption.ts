@@ -1,7 +1,7 @@
 /**
  * Going on after a reload. A trainer whose window went away writes a checkpoint and exits; when the run's panel comes
  * back, the run goes on from there, as the setting `convlab.resumeAfterReload` has it. Runs without a panel are offered
- * in a notification, once.
+ * in a notification, once. Runs that a folder brought along, which nobody trusts yet, neither go on nor are offered.
  */
 import * as vscode from 'vscode';
 import { message } from '../core/messages/message';
@@ -13,6 +13,7 @@ import type { Panels } from './panels';
 import type { Run } from './run';
 import type { RunLine, RunList } from './runList';
 import { resumeAfterReload } from './settings';
+import { notify } from './show';
 
 /** How long the trainer of the window before may take to write its checkpoint. */
 const releaseMs = 60_000;
@@ -23,6 +24,7 @@ const offeredKey = 'offeredToResume';
 
 export class Resumption implements vscode.Disposable {
   private readonly subscription: vscode.Disposable;
+  private readonly granted: vscode.Disposable;
   private readonly timer: NodeJS.Timeout;
   private disposed = false;
 
@@ -35,17 +37,26 @@ export class Resumption implements vscode.Disposable {
   ) {
     this.subscription = panels.onDidRestore((run) => log.guard(() => this.restored(run)));
     this.timer = setTimeout(() => log.guard(() => this.offerOthers()), othersAfterMs);
+    this.granted = vscode.workspace.onDidGrantWorkspaceTrust(() => log.guard(() => this.offerOthers()));
   }
 
   dispose(): void {
     this.disposed = true;
     clearTimeout(this.timer);
     this.subscription.dispose();
+    this.granted.dispose();
   }
 
   private async restored(run: Run): Promise<void> {
     const wish = resumeAfterReload();
-    if (wish === 'never' || run.training || run.folder === undefined || run.history.finished) return;
+    if (
+      !vscode.workspace.isTrusted ||
+      wish === 'never' ||
+      run.training ||
+      run.folder === undefined ||
+      run.history.finished
+    )
+      return;
     if (!(await this.wasLeftBehind(run))) return;
     if (wish === 'ask' && !(await this.ask(run.folder, translate(run.experiment.title)))) return;
     this.live.resume(run);
@@ -68,7 +79,7 @@ export class Resumption implements vscode.Disposable {
   }
 
   private async offerOthers(): Promise<void> {
-    if (resumeAfterReload() === 'never') return;
+    if (!vscode.workspace.isTrusted || resumeAfterReload() === 'never') return;
     const offered = new Set(this.state.get<string[]>(offeredKey, []));
     const left = (await this.runs.lines()).filter((line) => this.leftWithoutPanel(line));
     const fresh = left.filter((line) => !offered.has(offerOf(line)));
@@ -90,7 +101,7 @@ export class Resumption implements vscode.Disposable {
   private async ask(folder: string, title: string): Promise<boolean> {
     this.log.info(`Offering to go on with ${folder}`);
     const goOn = t(message('buttonGoOn'));
-    return (await vscode.window.showInformationMessage(t(message('goOnQuestion', { title })), goOn)) === goOn;
+    return (await notify('information', t(message('goOnQuestion', { title })), goOn)) === goOn;
   }
 }
 

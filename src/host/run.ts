@@ -37,6 +37,14 @@ export class Run implements vscode.Disposable {
   private stopAsked = false;
   /** The stamp of what is folded. */
   private read = '';
+  /**
+   * How many events of the file are folded, and the last of them; undefined while it is not known, because a trainer of
+   * this window has told them.
+   */
+  private onDisk?: { readonly count: number; readonly last: string };
+  private isGone = false;
+  /** The state as it was when what is on disk was read last. */
+  private told?: RunState;
   private readonly changes = new vscode.EventEmitter<RunChange>();
   readonly onDidChange = this.changes.event;
 
@@ -58,7 +66,7 @@ export class Run implements vscode.Disposable {
     run.runFolder = folder;
     run.record = record;
     run.read = run.stamp();
-    run.fold(readEvents(folder));
+    run.foldAll(readEvents(folder));
     return run;
   }
 
@@ -93,6 +101,11 @@ export class Run implements vscode.Disposable {
   /** Whether another process trains it: a terminal, another window, or a trainer that a closed window left behind. */
   get trainedElsewhere(): boolean {
     return !this.training && this.runFolder !== undefined && lockHolder(this.runFolder) !== undefined;
+  }
+
+  /** Whether its folder has been renamed, moved or deleted since it was read. */
+  get gone(): boolean {
+    return this.isGone;
   }
 
   /** What its trainer is doing where the events do not say it. */
@@ -135,6 +148,7 @@ export class Run implements vscode.Disposable {
   ): Promise<TrainerEnd> {
     if (this.trainer) throw new Error('This run is being trained already.');
     this.reread();
+    this.onDisk = undefined;
     this.statusMessage = message(this.runFolder === undefined ? 'panelStarting' : 'panelResuming');
     const task = { ...request, experiment: this.experiment, resume: this.runFolder };
     this.trainer = startTask('train', task, options, {
@@ -178,27 +192,59 @@ export class Run implements vscode.Disposable {
     this.trainer?.release();
   }
 
-  /** Reads the run's events again, when this window does not train it. */
+  /** Reads the run's events again, when this window does not train it. Where the folder is gone, what was read stays. */
   reread(): void {
     if (this.trainer) return;
     this.read = this.stamp();
+    this.look();
+    if (this.isGone) return;
     this.folded = new History();
     this.milestones = [];
-    if (this.runFolder !== undefined) this.fold(readEvents(this.runFolder));
+    if (this.runFolder !== undefined) this.foldAll(readEvents(this.runFolder));
     this.changes.fire({ type: 'reread' });
   }
 
-  /** Watches a run while another process trains it, for as long as the result is not disposed of. */
+  /** Watches a run that this window does not train, for as long as the result is not disposed of. */
   follow(): vscode.Disposable {
     const timer = setInterval(() => {
-      if (this.training || this.stamp() === this.read) return;
+      if (this.training) return;
+      this.look();
+      if (this.isGone || this.stamp() === this.read) return;
       try {
-        this.reread();
+        this.catchUp();
       } catch {
-        // The folder is gone or unreadable for now; what was read stays shown.
+        // Unreadable for now; what was read stays shown.
       }
     }, followIntervalMs);
     return new vscode.Disposable(() => clearInterval(timer));
+  }
+
+  /** Finds out whether the folder is there, and tells where that is new. */
+  private look(): void {
+    const gone = this.runFolder !== undefined && !fs.existsSync(this.runFolder);
+    if (gone === this.isGone) return;
+    this.isGone = gone;
+    this.changes.fire({ type: 'state' });
+  }
+
+  /** Takes in what another process has appended; reads everything again where the file is not a longer form of itself. */
+  private catchUp(): void {
+    const stamp = this.stamp();
+    const state = this.told;
+    const events = readEvents(this.runFolder!);
+    const { onDisk } = this;
+    const count = onDisk?.count ?? 0;
+    if (!onDisk || events.length < count || (count > 0 && JSON.stringify(events[count - 1]) !== onDisk.last)) {
+      return this.reread();
+    }
+    this.read = stamp;
+    const fresh = events.slice(count);
+    if (fresh.length > 0) {
+      this.onDisk = { count: events.length, last: JSON.stringify(events.at(-1)) };
+      this.receive(fresh);
+    }
+    this.told = this.state;
+    if (this.told !== state) this.changes.fire({ type: 'state' });
   }
 
   dispose(): void {
@@ -216,6 +262,13 @@ export class Run implements vscode.Disposable {
     if (!this.stopAsked && events.some((event) => event.type === 'step' || event.type === 'finished')) {
       this.status = undefined;
     }
+  }
+
+  /** Folds all that a file holds. */
+  private foldAll(events: readonly RunEvent[]): void {
+    this.onDisk = { count: events.length, last: JSON.stringify(events.at(-1)) };
+    this.fold(events);
+    this.told = this.state;
   }
 
   private fold(events: readonly RunEvent[]): void {

@@ -10,6 +10,7 @@ import { endError, TrainerEnd, TrainerOptions } from '../trainerClient';
 import { t } from './localize';
 import type { Log } from './log';
 import { underNotification } from './notification';
+import { notify } from './show';
 import { engineSetting, tensorflowPythonSetting, trainWith, workspaceFolders } from './settings';
 
 /** Names that virtual environments commonly have inside a project. */
@@ -42,7 +43,7 @@ export class TensorflowSetup implements vscode.Disposable {
 
   /** One at a time: two would download the same gigabyte, and the later would replace the earlier. */
   private async once(work: () => Promise<void>): Promise<void> {
-    if (this.atWork) return void vscode.window.showInformationMessage(t(message('setupAtWork')));
+    if (this.atWork) return void notify('information', t(message('setupAtWork')));
     this.atWork = true;
     try {
       await work();
@@ -61,13 +62,13 @@ export class TensorflowSetup implements vscode.Disposable {
         ? workspaceFolders().flatMap((folder) => environmentNames.map((name) => path.join(folder, name)))
         : [],
     });
-    if (end.kind === 'stopped') return void vscode.window.showInformationMessage(t(message('setupCancelled')));
+    if (end.kind === 'stopped') return void notify('information', t(message('setupCancelled')));
     const use = t(message('setupUse'));
     // Where TensorFlow computes on the processor, “auto” goes on training with ONNX Runtime.
     const offer = engineSetting() === 'tensorflow' ? [] : [use];
     // Not awaited: the command ends when the setup does, whatever the user does with the notification.
     this.log.guard(async () => {
-      if ((await vscode.window.showInformationMessage(words(end.result), ...offer)) === use) {
+      if ((await notify('information', words(end.result), ...offer)) === use) {
         await trainWith('tensorflow');
       }
     });
@@ -75,7 +76,7 @@ export class TensorflowSetup implements vscode.Disposable {
 
   private async remove(): Promise<void> {
     const end = await this.run(message('setupRemoving'), { storage: this.storage, remove: true });
-    if (end.kind === 'finished') void vscode.window.showInformationMessage(words(end.result));
+    if (end.kind === 'finished') void notify('information', words(end.result));
   }
 
   /** @throws UserError that says why it failed */

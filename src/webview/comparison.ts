@@ -1,20 +1,24 @@
 /**
  * The comparison page: the course's summary table over the runs that are chosen, and one chart that lays a curve of each
- * over the others. The host (src/host/comparisonPanel.ts) loads it as dist/comparison.js and sends it all rows anew
- * whenever a run has changed.
+ * over the others. The host (src/host/comparisonPanel.ts) loads it as dist/comparison.js and sends it rows that have
+ * changed; the chart stays the same one, so that what the pointer shows of it stays.
  */
 import { accuracyOf, ComparedRun, EpochFigures } from '../core/comparison';
 import { MessageId } from '../core/messages/texts';
-import { message } from '../core/messages/message';
-import { FromComparison, ToComparison } from '../core/contracts/pages';
-import { protocolVersion } from '../core/contracts/events';
+import type {
+  ChangeOf,
+  ComparisonLists,
+  ComparisonSnapshot,
+  FromComparison,
+  ToComparison,
+} from '../core/contracts/pages';
+import { connect, Host, View } from './connect';
 import { axisIntervals, decimalsOf, markerIndex, roundStep, sparseMarkers } from './curves';
 import { h, svg } from './dom';
-import { Language } from './language';
+import type { Language } from './language';
 import { Curve, LineChart } from './lineChart';
-import { showError, versionsDiffer } from './notice';
 import './panel.css';
-import { onThemeChange, readTheme, Theme } from './theme';
+import { readTheme } from './theme';
 
 type Figure = Exclude<keyof EpochFigures, 'epoch'>;
 const figures: readonly Figure[] = ['validationAccuracy', 'trainAccuracy', 'trainLoss', 'validationLoss'];
@@ -27,55 +31,69 @@ interface Choice {
   readonly hidden: readonly string[];
 }
 
-declare function acquireVsCodeApi(): {
-  postMessage(message: FromComparison): void;
-  getState(): Choice | undefined;
-  setState(state: Choice): void;
-};
-
-const vscode = acquireVsCodeApi();
 const markers = ['circle', 'rectRot', 'triangle'] as const;
+const without = (names: readonly string[], some: readonly string[]) => names.filter((name) => !some.includes(name));
 
-class Page {
-  private readonly language: Language;
+class ComparisonPage implements View<ToComparison> {
+  private readonly rows = new Map<string, ComparedRun>();
+  private lists: ComparisonLists = { order: [], chosen: [], gone: [] };
+  private choice: Choice;
+  private theme = readTheme();
   private readonly chart: LineChart;
-  private readonly chosen: readonly ComparedRun[];
+  private readonly parts = { table: h('div', {}), curves: h('div', {}), chooser: h('div', {}) };
+  /** What each part was built from, to leave alone what has not changed. */
+  private readonly built = new Map<HTMLElement, string>();
+  private readonly caption = h('figcaption', { class: 'legend' });
+  private readonly figure: HTMLElement;
+  private chosen: readonly ComparedRun[] = [];
   private decimals = 1;
   private frame = 0;
 
   constructor(
-    root: HTMLElement,
-    private readonly data: ToComparison,
-    private choice: Choice,
-    private readonly theme: Theme,
-    private readonly choose: (choice: Choice) => void,
+    _: ComparisonSnapshot,
+    private readonly language: Language,
+    private readonly host: Host<FromComparison, Choice>,
   ) {
-    const language = (this.language = new Language(data.language, data.translations));
-    document.documentElement.lang = language.tag;
     document.title = this.t('comparison');
-    const shown = new Set([...data.chosen, ...data.added, ...choice.shown]);
-    choice.hidden.forEach((run) => shown.delete(run));
-    this.chosen = data.runs.filter(({ run }) => shown.has(run));
+    this.choice = { figure: 'validationAccuracy', shown: [], hidden: [], ...host.kept };
     this.chart = new LineChart(
       {
         label: this.t('compareCurves'),
         epochTitle: this.t('epoch'),
-        left: { title: this.t(choice.figure), min: 0, tick: (value) => value.toFixed(this.decimals) },
+        left: { title: this.t(this.choice.figure), min: 0, tick: (value) => value.toFixed(this.decimals) },
         hover: 'nearest',
         tooltipTitle: (epoch) => `${this.t('epoch')} ${epoch}`,
         tooltipValue: ({ label }, value) => `${label}: ${language.figure(value)}`,
       },
-      theme,
+      this.theme,
     );
+    this.figure = this.curves();
     const intro = h('p', { class: 'question' }, this.t('compareIntro'));
-    root.replaceChildren(
+    const { table, curves, chooser } = this.parts;
+    host.root.replaceChildren(
       h('header', {}, h('div', { class: 'titles' }, h('h1', {}, this.t('comparison')), intro)),
-      ...(this.chosen.length > 0
-        ? [this.table(), this.curves()]
-        : [h('p', { class: 'empty', 'data-testid': 'comparison-empty' }, this.t('compareNone'))]),
-      ...(data.runs.length > 0 ? [this.chooser(shown)] : []),
+      ...[table, curves, chooser],
     );
-    if (this.chosen.length > 0) this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  show(snapshot: ComparisonSnapshot): void {
+    this.rows.clear();
+    this.take(snapshot);
+  }
+
+  change(change: ChangeOf<ToComparison>): void {
+    if (change.type === 'rows') return this.take(change);
+    // Asked for now: shown even if it was hidden before, and hidden again like any other.
+    const { shown, hidden } = this.choice;
+    const runs = change.runs;
+    this.choose({ ...this.choice, shown: [...without(shown, runs), ...runs], hidden: without(hidden, runs) });
+  }
+
+  themeChanged(): void {
+    this.theme = readTheme();
+    this.chart.setTheme(this.theme);
+    this.built.clear();
+    this.update();
   }
 
   dispose(): void {
@@ -83,9 +101,60 @@ class Page {
     this.chart.dispose();
   }
 
+  private take({ rows, order, chosen, gone }: ComparisonSnapshot): void {
+    for (const row of rows) this.rows.set(row.run, row);
+    for (const run of this.rows.keys()) if (!order.includes(run)) this.rows.delete(run);
+    this.lists = { order, chosen, gone };
+    this.update();
+  }
+
+  private choose(choice: Choice): void {
+    this.choice = choice;
+    this.host.keep(choice);
+    this.update();
+  }
+
+  private update(): void {
+    const { order, chosen, gone } = this.lists;
+    const { choice } = this;
+    const runs = order.map((run) => this.rows.get(run)!);
+    const shown = new Set([...chosen, ...choice.shown]);
+    choice.hidden.forEach((run) => shown.delete(run));
+    this.chosen = runs.filter(({ run }) => shown.has(run));
+    const some = this.chosen.length > 0;
+    const none = () => this.empty(runs.length > 0 ? 'compareNoneChosen' : 'compareNone');
+    this.build(this.parts.table, [this.chosen, gone, runs.length > 0], () => [some ? this.table() : none()]);
+    this.build(this.parts.curves, [some], () => (some ? [this.figure] : []));
+    // Of a run under way the accuracy changes; the boxes stay.
+    this.build(this.parts.chooser, [runs.map((run) => this.words(run)), [...shown]], () =>
+      runs.length > 0 ? [this.chooser(runs, shown)] : [],
+    );
+    if (!some || this.frame) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.host.attempt(() => this.draw());
+    });
+  }
+
+  /** Builds a part of the page where what it shows has changed; whoever works with the keyboard there stays in place. */
+  private build(part: HTMLElement, of: unknown, make: () => HTMLElement[]): void {
+    const key = JSON.stringify(of);
+    if (this.built.get(part) === key) return;
+    this.built.set(part, key);
+    const active = part.contains(document.activeElement) ? (document.activeElement as HTMLElement) : undefined;
+    const place = active?.dataset['place'];
+    part.replaceChildren(...make());
+    if (place) part.querySelector<HTMLElement>(`[data-place="${CSS.escape(place)}"]`)?.focus();
+  }
+
+  private empty(id: 'compareNone' | 'compareNoneChosen'): HTMLElement {
+    return h('p', { class: 'empty', 'data-testid': 'comparison-empty' }, this.t(id));
+  }
+
   private draw(): void {
     const { figure } = this.choice;
     const { left } = this.chart.options;
+    this.drawLegend();
     const values = this.chosen.flatMap(({ curve }) => curve.map((epoch) => epoch[figure]));
     const loss = figure.endsWith('Loss');
     left.step = loss ? roundStep((Math.max(...values) * 1.05) / axisIntervals) : 1 / axisIntervals;
@@ -102,6 +171,7 @@ class Page {
       radius: sparseMarkers(run.curve.length),
       marker: markers[this.markerOf(i)],
     }));
+    this.chart.setAxisTitle(this.t(figure));
     this.chart.draw();
   }
 
@@ -122,15 +192,28 @@ class Page {
     const rows = this.chosen.map((run, i) => {
       const open = h(
         'button',
-        { type: 'button', class: 'link', title: this.text('compareOpen', { run: run.run }) },
+        {
+          type: 'button',
+          class: 'link',
+          title: this.text('compareOpen', { run: run.run }),
+          'data-place': `open ${run.run}`,
+        },
         run.preset,
       );
-      open.addEventListener('click', () => vscode.postMessage({ type: 'openRun', run: run.run }));
+      open.addEventListener('click', () => this.host.say({ type: 'openRun', run: run.run }));
+      const gone = this.lists.gone.includes(run.run);
       return h(
         'tr',
         { 'data-run': run.run },
         h('th', { scope: 'row' }, this.swatch(i), ` ${run.network}`),
-        h('td', {}, this.title(run), ' ', h('span', { class: 'whole' }, '(', open, ')')),
+        h(
+          'td',
+          {},
+          this.title(run),
+          ' ',
+          gone ? `(${run.preset})` : h('span', { class: 'whole' }, '(', open, ')'),
+          gone && h('p', { class: 'note', 'data-testid': 'row-gone' }, this.t('compareGone')),
+        ),
         h('td', {}, `${language.text(run.dataset)}, ${run.input}`),
         h('td', {}, language.text(run.structure)),
         h('td', { class: 'number' }, language.count(run.parameters)),
@@ -147,7 +230,13 @@ class Page {
     });
     return h(
       'div',
-      { class: 'scroll comparison', tabindex: 0, role: 'region', 'aria-label': this.t('comparison') },
+      {
+        class: 'scroll comparison',
+        tabindex: 0,
+        role: 'region',
+        'aria-label': this.t('comparison'),
+        'data-place': 'table',
+      },
       h(
         'table',
         { 'data-testid': 'comparison-table' },
@@ -161,12 +250,7 @@ class Page {
     const buttons = figures.map((figure) => {
       const button = h(
         'button',
-        {
-          type: 'button',
-          class: 'legend-item choice',
-          'aria-pressed': String(figure === this.choice.figure),
-          'data-testid': `figure-${figure}`,
-        },
+        { type: 'button', class: 'legend-item choice', 'data-testid': `figure-${figure}` },
         this.t(figure),
       );
       button.addEventListener('click', () => this.choose({ ...this.choice, figure }));
@@ -174,32 +258,46 @@ class Page {
     });
     return h(
       'figure',
-      { class: 'training-chart', 'data-testid': 'comparison-chart', 'data-curves': this.chosen.length },
+      { class: 'training-chart', 'data-testid': 'comparison-chart' },
       h('div', { class: 'legend', role: 'group', 'aria-label': this.t('compareCurves') }, ...buttons),
       this.chart.element,
-      h(
-        'figcaption',
-        { class: 'legend' },
-        ...this.chosen.map((run, i) =>
-          h('span', { class: 'key-item' }, this.swatch(i), h('span', {}, this.nameOf(run))),
-        ),
-      ),
+      this.caption,
     );
   }
 
-  private chooser(shown: ReadonlySet<string>): HTMLElement {
-    const items = this.data.runs.map((run) => {
-      const box = h('input', { type: 'checkbox', checked: shown.has(run.run), 'data-testid': 'choose-run' });
+  private drawLegend(): void {
+    this.figure.dataset['curves'] = String(this.chosen.length);
+    for (const figure of figures) {
+      const button = this.figure.querySelector(`[data-testid="figure-${figure}"]`);
+      button?.setAttribute('aria-pressed', String(figure === this.choice.figure));
+    }
+    this.caption.replaceChildren(
+      ...this.chosen.map((run, i) => h('span', { class: 'key-item' }, this.swatch(i), h('span', {}, this.nameOf(run)))),
+    );
+  }
+
+  private words(run: ComparedRun): string[] {
+    return [this.title(run), run.preset, this.language.dateTime(run.created), this.accuracy(run), run.run];
+  }
+
+  private chooser(runs: readonly ComparedRun[], shown: ReadonlySet<string>): HTMLElement {
+    const items = runs.map((run) => {
+      const box = h('input', {
+        type: 'checkbox',
+        checked: shown.has(run.run),
+        'data-testid': 'choose-run',
+        'data-place': `box ${run.run}`,
+      });
       box.addEventListener('change', () => {
-        const without = (names: readonly string[]) => names.filter((name) => name !== run.run);
+        const { shown, hidden } = this.choice;
+        const name = [run.run];
         this.choose({
           ...this.choice,
-          shown: box.checked ? [...without(this.choice.shown), run.run] : without(this.choice.shown),
-          hidden: box.checked ? without(this.choice.hidden) : [...without(this.choice.hidden), run.run],
+          shown: box.checked ? [...without(shown, name), ...name] : without(shown, name),
+          hidden: box.checked ? without(hidden, name) : [...without(hidden, name), ...name],
         });
       });
-      const words = [this.title(run), run.preset, this.language.dateTime(run.created), this.accuracy(run)];
-      return h('li', {}, h('label', {}, box, ` ${words.join(' · ')}`));
+      return h('li', {}, h('label', {}, box, ` ${this.words(run).slice(0, -1).join(' · ')}`));
     });
     return h(
       'section',
@@ -234,7 +332,7 @@ class Page {
   }
 
   private title(run: ComparedRun): string {
-    return this.data.translations[run.title] ?? run.title;
+    return this.language.translate(run.title);
   }
 
   /** The experiment's title; with the preset and the time where another chosen run has the same. */
@@ -253,46 +351,4 @@ class Page {
   }
 }
 
-const root = h('main', { class: 'panel' });
-(document.getElementById('app') ?? document.body).append(root);
-let page: Page | undefined;
-let data: ToComparison | undefined;
-let choice: Choice = { figure: 'validationAccuracy', shown: [], hidden: [], ...vscode.getState() };
-
-function draw(): void {
-  if (!data) return;
-  const focused = document.activeElement?.getAttribute('data-testid');
-  const index = focused
-    ? [...document.querySelectorAll(`[data-testid="${focused}"]`)].indexOf(document.activeElement!)
-    : -1;
-  page?.dispose();
-  page = undefined;
-  if (data.protocol !== protocolVersion) return versionsDiffer(root, data.protocol);
-  try {
-    page = new Page(root, data, choice, readTheme(), (next) => {
-      choice = next;
-      vscode.setState(choice);
-      draw();
-    });
-    // The page is built anew; whoever works with the keyboard stays where they were.
-    if (focused) (document.querySelectorAll(`[data-testid="${focused}"]`)[index] as HTMLElement | undefined)?.focus();
-  } catch (error) {
-    console.error(error);
-    const reason = error instanceof Error ? error.message : String(error);
-    const language = new Language(data.language, data.translations);
-    showError(
-      root,
-      language.text(message('comparisonBroken', { reason })),
-      language.text(message('panelBrokenAdvice')),
-    );
-  }
-}
-
-window.addEventListener('message', (event: MessageEvent<ToComparison>) => {
-  data = event.data;
-  // What the user has just asked for is shown even if it was hidden before.
-  choice = { ...choice, hidden: choice.hidden.filter((run) => !event.data.added.includes(run)) };
-  draw();
-});
-onThemeChange(draw);
-vscode.postMessage({ type: 'ready', protocol: protocolVersion });
+connect<ToComparison, FromComparison, Choice>(ComparisonPage, 'comparisonBroken');

@@ -4,7 +4,6 @@
  * adoptedStyleSheets and the DOM API, which the panel's content security policy allows.) It has no determinate progress
  * bar, and its data grid is made for editing cells; the bar is drawn here, and tables are plain tables.
  */
-import { endFocusProbe } from './focusProbe';
 import {
   provideVSCodeDesignSystem,
   vsCodeButton,
@@ -13,9 +12,6 @@ import {
   vsCodePanelView,
 } from '@vscode/webview-ui-toolkit';
 import { h } from './dom';
-
-// Imports are evaluated in their order: the probe's stand-in, the toolkit, then this line.
-endFocusProbe();
 
 /** Defines the custom elements; once per page, before any control is made. */
 export function registerControls(): void {

@@ -2,34 +2,38 @@
  * The page of examples, before any run: a contact sheet of the training images of an experiment. The host
  * (src/host/examples.ts) loads it as dist/examples.js and sends it what the trainer tells.
  */
-import { FromExamples, ToExamples } from '../core/contracts/pages';
-import { protocolVersion } from '../core/contracts/events';
+import type { ExamplesContent, FromExamples, ToExamples } from '../core/contracts/pages';
+import { connect, Host, View } from './connect';
 import { h } from './dom';
 import { ExampleSheetView } from './exampleSheet';
-import { Language } from './language';
-import { versionsDiffer } from './notice';
+import type { Language } from './language';
 import './panel.css';
 
-declare function acquireVsCodeApi(): { postMessage(message: FromExamples): void };
+class ExamplesPage implements View<ToExamples> {
+  private readonly heading = h('h1', {});
+  private readonly sheet: ExampleSheetView;
 
-const vscode = acquireVsCodeApi();
-const root = h('main', { class: 'panel' });
-(document.getElementById('app') ?? document.body).append(root);
-const heading = h('h1', {});
-let view: ExampleSheetView | undefined;
+  constructor(_: ExamplesContent, language: Language, { root }: Host<FromExamples, undefined>) {
+    this.sheet = new ExampleSheetView(language);
+    root.replaceChildren(this.heading, this.sheet.element);
+  }
 
-window.addEventListener('message', ({ data }: MessageEvent<ToExamples>) => {
-  if (data.protocol !== protocolVersion) {
-    view = undefined;
-    return versionsDiffer(root, data.protocol);
+  show({ title, answer }: ExamplesContent): void {
+    document.title = this.heading.textContent = title;
+    this.sheet.show(answer);
   }
-  if (!view) {
-    const language = new Language(data.language, data.translations);
-    document.documentElement.lang = language.tag;
-    view = new ExampleSheetView(language);
-    root.replaceChildren(heading, view.element);
+
+  change(content: ExamplesContent): void {
+    this.show(content);
   }
-  document.title = heading.textContent = data.title;
-  view.show(data.answer);
-});
-vscode.postMessage({ type: 'ready', protocol: protocolVersion });
+
+  themeChanged(): void {
+    // Its style sheet follows the theme by itself.
+  }
+
+  dispose(): void {
+    // Nothing is held.
+  }
+}
+
+connect<ToExamples, FromExamples>(ExamplesPage, 'panelBroken');

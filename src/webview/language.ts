@@ -14,7 +14,10 @@ export class Language {
   private readonly percentage: Intl.NumberFormat;
 
   /** @param translations by English text; one at a time holds for the page, as @vscode/l10n keeps a single bundle */
-  constructor(tag: string, translations: Readonly<Record<string, string>>) {
+  constructor(
+    tag: string,
+    private readonly translations: Readonly<Record<string, string>>,
+  ) {
     l10n.config({ contents: { ...translations } });
     this.tag = supported(tag);
     this.fourDecimals = new Intl.NumberFormat(this.tag, { minimumFractionDigits: 4, maximumFractionDigits: 4 });
@@ -32,6 +35,11 @@ export class Language {
       english,
       plainArgs(sentence.args, (part) => this.text(part)),
     );
+  }
+
+  /** Renders a text that comes from an experiment file: its title, translated where the bundles know it. */
+  translate(english: string): string {
+    return this.translations[english] ?? english;
   }
 
   /** Losses and accuracies, such as 0.9891. */

@@ -62,7 +62,7 @@ export interface Curve {
 
 export interface Axis {
   /** May be empty, where a heading says it. */
-  readonly title: string;
+  title: string;
   readonly logarithmic?: boolean;
   min?: number;
   max?: number;
@@ -110,6 +110,13 @@ export class LineChart {
   dispose(): void {
     this.chart?.destroy();
     this.chart = undefined;
+  }
+
+  /** Names the left axis anew. */
+  setAxisTitle(title: string): void {
+    this.options.left.title = title;
+    const scale = this.chart?.options.scales?.['left'] as { title?: { text?: string } } | undefined;
+    if (scale?.title) scale.title.text = title;
   }
 
   /** Draws the curves and axes as they are now; to be called in an animation frame, with the element in the page. */

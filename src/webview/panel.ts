@@ -1,43 +1,34 @@
 /**
- * The panel's page: says 'ready' to the extension host, builds itself anew from each snapshot, takes in the changes that
- * follow, and draws at most once per animation frame. The host (src/host) loads it as dist/panel.js and dist/panel.css.
+ * The page of a run: folds what it is told and draws at most once per animation frame. The host (src/host/panels.ts) loads
+ * it as dist/panel.js and dist/panel.css.
  */
 import { History } from '../core/history';
 import { message } from '../core/messages/message';
-import { FromPanel, PanelSnapshot, ToPanel } from '../core/contracts/pages';
-import { protocolVersion } from '../core/contracts/events';
+import type { ChangeOf, FromRun, RunSnapshot, ToRun } from '../core/contracts/pages';
 import { ConfusionMatrix } from './confusionMatrix';
+import { connect, Host, View } from './connect';
 import { registerControls, Tabs, tabs } from './controls';
 import { Diagnostics } from './diagnostics';
-import { h } from './dom';
 import { EpochTable } from './epochTable';
 import { ExampleSheetView } from './exampleSheet';
-import { Language } from './language';
-import { showError, versionsDiffer } from './notice';
+import type { Language } from './language';
 import './panel.css';
 import { RunDetails } from './runDetails';
 import { Situation, Summary } from './summary';
-import { onThemeChange, readTheme } from './theme';
+import { readTheme } from './theme';
 import { TrainingChart } from './trainingChart';
 
 /** What VS Code keeps for a panel across a reload; `run` is what the extension's serializer restores by. */
-interface KeptState {
+interface Kept {
   readonly run: string;
   readonly tab?: string;
 }
 
-declare function acquireVsCodeApi(): {
-  postMessage(message: FromPanel): void;
-  getState(): KeptState | undefined;
-  setState(state: KeptState): void;
-};
-
-const vscode = acquireVsCodeApi();
-
-/** Everything on the page for one snapshot. */
-class Page {
-  private readonly history = new History();
-  private situation: Situation;
+/** The page of a run. A later snapshot changes what is drawn, not the page: what the user has hidden or focused stays. */
+class RunPage implements View<ToRun> {
+  private history = new History();
+  private situation: Situation = { state: 'starting', pending: undefined };
+  private run = '';
   private readonly summary: Summary;
   private readonly chart: TrainingChart;
   private readonly epochs: EpochTable;
@@ -48,20 +39,18 @@ class Page {
   private examplesAsked = false;
   private readonly details: RunDetails;
   private readonly tabs: Tabs;
-  private readonly language: Language;
   private frame = 0;
 
-  constructor(root: HTMLElement, snapshot: PanelSnapshot) {
-    const language = (this.language = new Language(snapshot.language, snapshot.translations));
-    document.documentElement.lang = language.tag;
-    document.title = snapshot.title;
-    for (const event of snapshot.events) this.history.apply(event);
-    this.situation = { state: snapshot.state, status: snapshot.status, pending: undefined };
-
+  constructor(
+    { title, question }: RunSnapshot,
+    language: Language,
+    private readonly host: Host<FromRun, Kept>,
+  ) {
+    document.title = title;
     const theme = readTheme();
     const redraw = () => this.schedule();
-    this.summary = new Summary(snapshot.title, snapshot.question, language, (command) => {
-      vscode.postMessage({ type: command });
+    this.summary = new Summary(title, question, language, (command) => {
+      host.say({ type: command });
       if (command === 'stop' || command === 'resume') this.situation = { ...this.situation, pending: command };
       redraw();
     });
@@ -70,11 +59,11 @@ class Page {
     this.confusion = new ConfusionMatrix(language);
     this.diagnostics = new Diagnostics(language, theme);
     this.examples = new ExampleSheetView(language);
-    this.details = new RunDetails(snapshot.run, language);
+    this.details = new RunDetails(language);
     const t = (id: 'tabEpochs' | 'tabConfusion' | 'tabDiagnostics' | 'tabExamples' | 'tabRun') =>
       language.text(message(id));
     this.tabs = tabs(
-      snapshot.title,
+      title,
       [
         { id: 'epochs', label: t('tabEpochs'), content: this.epochs.element },
         { id: 'confusion', label: t('tabConfusion'), content: this.confusion.element },
@@ -82,21 +71,29 @@ class Page {
         { id: 'examples', label: t('tabExamples'), content: this.examples.element },
         { id: 'run', label: t('tabRun'), content: this.details.element },
       ],
-      vscode.getState()?.tab,
+      host.kept?.tab,
       (tab) => {
-        vscode.setState({ run: snapshot.run, tab });
+        host.keep({ run: this.run, tab });
         redraw();
       },
     );
-    vscode.setState({ run: snapshot.run, tab: this.tabs.selected });
-    root.replaceChildren(this.summary.element, this.chart.element, this.tabs.element);
-    redraw();
+    host.root.replaceChildren(this.summary.element, this.chart.element, this.tabs.element);
   }
 
-  apply(change: Exclude<ToPanel, { type: 'snapshot' }>): void {
+  show({ run, events, state, status, gone }: RunSnapshot): void {
+    this.history = new History();
+    for (const event of events) this.history.apply(event);
+    this.situation = { state, status, gone, pending: undefined };
+    this.run = run;
+    this.host.keep({ run, tab: this.tabs.selected });
+    this.schedule();
+  }
+
+  change(change: ChangeOf<ToRun>): void {
     if (change.type === 'examples') return this.examples.show(change.answer);
     if (change.type === 'state') {
-      this.situation = { state: change.state, status: change.status, pending: undefined };
+      const { state, status, gone } = change;
+      this.situation = { state, status, gone, pending: undefined };
     } else {
       for (const event of change.events) this.history.apply(event);
       // A status tells what is done instead of steps; a step means that it is over.
@@ -123,22 +120,8 @@ class Page {
     if (this.frame) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
-      try {
-        this.draw();
-      } catch (error) {
-        this.broke(error);
-      }
+      this.host.attempt(() => this.draw());
     });
-  }
-
-  /** Says that the panel cannot go on, rather than standing still as if the run did. */
-  private broke(error: unknown): void {
-    console.error(error);
-    this.dispose();
-    page = undefined;
-    const reason = error instanceof Error ? error.message : String(error);
-    const { language } = this;
-    showError(root, language.text(message('panelBroken', { reason })), language.text(message('panelBrokenAdvice')));
   }
 
   private draw(): void {
@@ -153,34 +136,14 @@ class Page {
       case 'diagnostics':
         return this.diagnostics.update(history);
       case 'examples':
-        if (!this.examplesAsked) vscode.postMessage({ type: 'examples' });
+        if (!this.examplesAsked) this.host.say({ type: 'examples' });
         this.examplesAsked = true;
         return;
       default:
-        return this.details.update(history);
+        return this.details.update(this.run, history);
     }
   }
 }
 
 registerControls();
-const root = h('main', { class: 'panel' });
-(document.getElementById('app') ?? document.body).append(root);
-let page: Page | undefined;
-
-window.addEventListener('message', (event: MessageEvent<ToPanel>) => {
-  const change = event.data;
-  if (change.type !== 'snapshot') {
-    // Changes before the first snapshot are part of it.
-    page?.apply(change);
-    return;
-  }
-  page?.dispose();
-  page = undefined;
-  if (change.protocol !== protocolVersion) {
-    versionsDiffer(root, change.protocol);
-    return;
-  }
-  page = new Page(root, change.snapshot);
-});
-onThemeChange(() => page?.themeChanged());
-vscode.postMessage({ type: 'ready', protocol: protocolVersion });
+connect<ToRun, FromRun, Kept>(RunPage, 'panelBroken');

@@ -15,14 +15,15 @@ export class RunDetails {
   private shown: StartedEvent | undefined | null = null;
   private part: EnginePart | undefined;
 
-  constructor(
-    private readonly run: string,
-    private readonly language: Language,
-  ) {}
+  private run = '';
 
-  update({ started, engines }: History): void {
+  constructor(private readonly language: Language) {}
+
+  /** @param run the name of the run's folder */
+  update(run: string, { started, engines }: History): void {
     const part = engines.at(-1);
-    if (started === this.shown && part === this.part) return;
+    if (started === this.shown && part === this.part && run === this.run) return;
+    this.run = run;
     this.shown = started;
     this.part = part;
     if (!started) {

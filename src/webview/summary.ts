@@ -3,10 +3,10 @@
  * failures in sentences, and at the end the result.
  */
 import type { History, RunState } from '../core/history';
-import { Message, message } from '../core/messages/message';
+import { message } from '../core/messages/message';
 import { MessageId } from '../core/messages/texts';
 import type { FinishedEvent } from '../core/contracts/events';
-import type { FromPanel } from '../core/contracts/pages';
+import type { FromRun, RunSituation, WishOf } from '../core/contracts/pages';
 import { Button, button, progressBar, ProgressBar } from './controls';
 import { Child, h, setText } from './dom';
 import type { Language } from './language';
@@ -14,14 +14,11 @@ import type { Language } from './language';
 /** A button was pressed and its effect has not shown yet. */
 export type Pending = 'stop' | 'resume' | undefined;
 
-export interface Situation {
-  readonly state: RunState;
-  /** What the trainer is doing outside its steps, such as reading the data. */
-  readonly status: Message | undefined;
+export interface Situation extends RunSituation {
   readonly pending: Pending;
 }
 
-type Command = Exclude<FromPanel['type'], 'ready'>;
+type Command = WishOf<FromRun>['type'];
 
 export class Summary {
   readonly element: HTMLElement;
@@ -79,7 +76,7 @@ export class Summary {
   }
 
   update(history: History, situation: Situation): void {
-    const { state, pending } = situation;
+    const { state, pending, gone = false } = situation;
     const { language } = this;
     const alive = state === 'running' || state === 'starting';
     this.state.dataset['state'] = state;
@@ -102,15 +99,15 @@ export class Summary {
     this.progress.set(alive && !history.latestStep && history.epochs.length === 0 ? undefined : history.progress);
     this.progress.element.dataset['state'] = state;
 
-    this.buttons.stop.setVisible(alive);
+    this.buttons.stop.setVisible(alive && !gone);
     this.buttons.stop.setEnabled(pending !== 'stop');
-    this.buttons.resume.setVisible(!alive && state !== 'finished');
+    this.buttons.resume.setVisible(!alive && state !== 'finished' && !gone);
     this.buttons.resume.setEnabled(pending !== 'resume');
     this.updateNotices(history, situation);
     this.updateResult(history);
   }
 
-  private stateLine(history: History, { state, status, pending }: Situation): string {
+  private stateLine(history: History, { state, status, pending, gone }: Situation): string {
     const { language } = this;
     const alive = state === 'running' || state === 'starting';
     if (pending === 'stop' && alive) return this.t('panelStopping');
@@ -119,6 +116,8 @@ export class Summary {
     if (state === 'finished') {
       return language.text(message('panelFinished', { epochs: epochs ?? history.epochs.length }));
     }
+    // Whether it was interrupted or goes on elsewhere, nobody here can know.
+    if (gone) return this.t('panelGone');
     if (alive && status) return language.text(status);
     if (state === 'starting') return this.t('panelStarting');
     const begun = history.latestStep !== undefined || history.epochs.length > 0;
@@ -137,7 +136,7 @@ export class Summary {
     return language.text(message(where[state], { epoch, epochs }));
   }
 
-  private updateNotices(history: History, { state, status }: Situation): void {
+  private updateNotices(history: History, { state, status, gone }: Situation): void {
     const { language } = this;
     const list: { kind: 'error' | 'warning' | 'info'; text: string; advice?: string }[] = [];
     const failure = history.failed ?? (state === 'failed' && status ? { message: status } : undefined);
@@ -145,7 +144,8 @@ export class Summary {
       const advice = 'advice' in failure && failure.advice ? language.text(failure.advice) : undefined;
       list.push({ kind: 'error', text: language.text(failure.message), ...(advice ? { advice } : {}) });
     }
-    if (state === 'interrupted') list.push({ kind: 'info', text: this.t('panelInterruptedAdvice') });
+    if (gone) list.push({ kind: 'warning', text: this.t('panelFolderGone'), advice: this.t('panelFolderGoneAdvice') });
+    else if (state === 'interrupted') list.push({ kind: 'info', text: this.t('panelInterruptedAdvice') });
     for (const warning of history.warnings) list.push({ kind: 'warning', text: language.text(warning.message) });
 
     const key = JSON.stringify(list);

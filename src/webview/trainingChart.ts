@@ -120,6 +120,8 @@ export class TrainingChart {
           }),
         ),
       );
+    } else {
+      setText(this.caption, '');
     }
   }
 

@@ -180,7 +180,8 @@ describe('the view of datasets', () => {
 
 describe('the page of examples', () => {
   const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course');
-  const answers = () => (fake.panels.at(-1)!.sent as ToExamples[]).map(({ answer }) => answer);
+  const answers = () =>
+    (fake.panels.at(-1)!.sent as ToExamples[]).map((m) => (m.type === 'snapshot' ? m.snapshot : m).answer);
 
   test('shows what the trainer is doing, then the sheet, and again when it comes back', async () => {
     const panel = new ExamplesPanel(Uri.file('/extension') as never, trainer, new Log());
@@ -191,7 +192,7 @@ describe('the page of examples', () => {
     page.say({ type: 'ready', protocol: 1 });
     await until(() => answers().at(-1)?.kind === 'sheet');
     expect(answers().map(({ kind }) => kind)).toEqual(expect.arrayContaining(['status', 'sheet']));
-    expect((page.sent.at(-1) as ToExamples).title).toBe('Examples: LeNet-5 on MNIST');
+    expect(page.sent.at(-1)).toMatchObject({ type: 'examples', title: 'Examples: LeNet-5 on MNIST' });
     const asked = JSON.parse(fs.readFileSync(path.join(folder, 'examples.json'), 'utf8')) as object;
     expect(asked).toEqual({ experiment: JSON.parse(JSON.stringify(experiment)) as unknown, searchFolders: ['/w'] });
     const before = page.sent.length;

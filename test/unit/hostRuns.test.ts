@@ -12,7 +12,7 @@ import { RunList } from '../../src/host/runList';
 import type { RunEvent, StepEvent } from '../../src/core/contracts/events';
 import { lockHolder } from '../../src/disk/runs';
 import { runsFolderOf } from '../../src/disk/places';
-import { fake, reset, Uri } from './vscodeFake';
+import { changeOnDisk, configure, fake, openFolders, reset, Uri } from './vscodeFake';
 
 vi.mock('vscode', () => import('./vscodeFake'));
 
@@ -204,11 +204,57 @@ describe('going on', () => {
     const { run } = start('wait');
     await until(() => run.history.steps.length === 2);
     const other = Run.read(run.folder!);
-    const reread = new Promise<void>((resolve) => other.onDidChange((c) => void (c.type === 'reread' && resolve())));
+    const changes: RunChange[] = [];
+    other.onDidChange((change) => void changes.push(change));
     const watching = other.follow();
     await run.stop();
-    await reread;
-    await until(() => other.state === 'stopped');
+    await until(() => other.state === 'stopped' && changes.some(({ type }) => type === 'state'));
+    watching.dispose();
+    // Only what is new is told.
+    expect(events(changes).map(({ type }) => type)).toEqual(['stopped']);
+    expect(changes.filter(({ type }) => type === 'reread')).toEqual([]);
+    expect(other.history).toEqual(Run.read(run.folder!).history);
+  });
+
+  test('a file of events that is not what it was is read again', async () => {
+    const { run, end } = start('finish');
+    await end;
+    const other = Run.read(run.folder!);
+    const changes: RunChange[] = [];
+    other.onDidChange((change) => void changes.push(change));
+    const watching = other.follow();
+    const file = path.join(run.folder!, 'metrics.jsonl');
+    const lines = fs.readFileSync(file, 'utf8').trim().split('\n');
+    fs.writeFileSync(
+      file,
+      [...lines.slice(0, 3), '{"type":"failed","message":{"id":"panelStopping","args":{}}}', ''].join('\n'),
+    );
+    await until(() => changes.some(({ type }) => type === 'reread'));
+    watching.dispose();
+    expect(other.history).toEqual(Run.read(run.folder!).history);
+    expect(other.state).toBe('failed');
+  });
+
+  test('a folder that is renamed under a run takes nothing of it away, and is noticed when it is back', async () => {
+    const { run, end } = start('wait');
+    await until(() => run.history.steps.length === 2);
+    await run.stop();
+    await end;
+    const folder = run.folder!;
+    const shown = Run.read(folder);
+    const before = structuredClone(shown.snapshot());
+    const changes: RunChange[] = [];
+    shown.onDidChange((change) => void changes.push(change));
+    const watching = shown.follow();
+    fs.renameSync(folder, `${folder}-renamed`);
+    await until(() => shown.gone);
+    shown.reread();
+    expect(shown.snapshot()).toEqual(before);
+    expect(changes).toEqual([{ type: 'state' }]);
+    expect(() => live.resume(shown)).toThrow(/There is no run at/);
+    fs.renameSync(`${folder}-renamed`, folder);
+    fs.appendFileSync(path.join(folder, 'metrics.jsonl'), '{"type":"resumed","time":"","epoch":1,"step":1}\n');
+    await until(() => !shown.gone && shown.history.steps.length === 1);
     watching.dispose();
   });
 });
@@ -286,12 +332,59 @@ describe('the list', () => {
       [run.folder, 'finished', 0.9876],
       [old, 'finished', 0.9876],
     ]);
-    expect(fake.watched.map(({ base }) => (base as Uri).fsPath)).toEqual(list.folders);
+    expect(fake.watchers.map(({ pattern }) => (pattern.base as Uri).fsPath)).toEqual(list.folders);
 
     // What a terminal appends is seen when the file has changed, without a word from this window.
     fs.appendFileSync(path.join(old, 'metrics.jsonl'), '{"type":"resumed","time":"","epoch":1,"step":0}\n');
     expect((await list.lines()).map(({ state }) => state)).toEqual(['finished', 'interrupted']);
     list.dispose();
+  });
+
+  test('follows what happens in the runs folders, and in those of other settings and workspaces', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const list = new RunList(globalStorage as never, live);
+      let told = 0;
+      list.onDidChange(() => void told++);
+      const heard = async (what: 'create' | 'change' | 'delete', file: string) => {
+        const before = told;
+        changeOnDisk(what, file);
+        await vi.advanceTimersByTimeAsync(1100);
+        return told - before;
+      };
+      const run = path.join(runsFolderOf(workspace), 'run');
+      // Nobody has asked for the runs yet.
+      expect(await heard('create', run)).toBe(0);
+      await list.lines();
+      for (const [what, file] of [
+        ['create', run],
+        ['create', path.join(run, 'run.json')],
+        ['change', path.join(run, 'metrics.jsonl')],
+        ['delete', path.join(run, 'lock')],
+        ['delete', run],
+      ] as const) {
+        expect(await heard(what, file)).toBe(1);
+      }
+      // Checkpoints are written all the time and change nothing that is shown.
+      expect(await heard('change', path.join(run, 'checkpoints', 'last.safetensors'))).toBe(0);
+      expect(await heard('change', path.join(workspace, 'metrics.jsonl'))).toBe(0);
+
+      const second = path.join(root, 'second');
+      openFolders(second);
+      await vi.advanceTimersByTimeAsync(1100);
+      await list.lines();
+      expect(fake.watchers.map(({ pattern }) => (pattern.base as Uri).fsPath)).toEqual([runsFolderOf(second)]);
+      expect(await heard('create', run)).toBe(0);
+      expect(await heard('create', path.join(runsFolderOf(second), 'run'))).toBe(1);
+      configure('convlab.runsFolder', path.join(root, 'elsewhere'));
+      await vi.advanceTimersByTimeAsync(1100);
+      await list.lines();
+      expect(await heard('create', path.join(root, 'elsewhere', 'run'))).toBe(1);
+      list.dispose();
+      expect(fake.watchers).toEqual([]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('knows the runs that this window trains', async () => {

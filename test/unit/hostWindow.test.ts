@@ -1,125 +1,36 @@
 /** The extension as a window sees it: activated on a fake of VS Code, with a fake trainer in its dist folder. */
 import * as fs from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
-import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { activate, deactivate } from '../../src/extension';
-import { parseExperiment, resolveExperiment } from '../../src/core/experiment';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { loadExperiments } from '../../src/disk/experimentFiles';
-import { LiveRuns } from '../../src/host/liveRuns';
-import { bundleOf } from '../../src/core/messages/message';
-import { Log } from '../../src/host/log';
 import type { EstimateRequest, TrainRequest } from '../../src/core/contracts/tasks';
-import type { PanelSnapshot, ToComparison, ToPanel } from '../../src/core/contracts/pages';
-import { lockHolder } from '../../src/disk/runs';
+import type { ToRun } from '../../src/core/contracts/pages';
 import { runsFolderOf } from '../../src/disk/places';
-import { env, fake, FakePanel, l10n, reset, TreeItem, Uri } from './vscodeFake';
+import { env, fake, Uri } from './vscodeFake';
+import {
+  root,
+  workspace,
+  extension,
+  repository,
+  manifest,
+  lenet,
+  open,
+  close,
+  until,
+  run,
+  texts,
+  runFolders,
+  states,
+  snapshots,
+  train,
+  trainingUntilSteps,
+  draw,
+  outline,
+  Drawn,
+} from './window';
 
 vi.mock('vscode', () => import('./vscodeFake'));
-
-const repository = path.join(import.meta.dirname, '../..');
-const manifest = JSON.parse(fs.readFileSync(path.join(repository, 'package.json'), 'utf8')) as {
-  contributes: {
-    commands: { command: string }[];
-    menus: Record<string, { command: string }[]>;
-    configuration: { properties: Record<string, { scope?: string }> };
-  };
-  capabilities: { untrustedWorkspaces: { restrictedConfigurations: string[] } };
-};
-const lenet = 'convlab.train.lenet5-mnist';
-
-let root: string;
-let workspace: string;
-let extension: string;
-let memento: Map<string, unknown>;
-let subscriptions: { dispose(): void }[];
-
-beforeEach(() => {
-  reset();
-  root = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-window-'));
-  workspace = path.join(root, 'workspace');
-  extension = path.join(root, 'extension');
-  fs.mkdirSync(workspace);
-  fs.mkdirSync(path.join(extension, 'dist'), { recursive: true });
-  fs.copyFileSync(path.join(import.meta.dirname, 'fakeTrainer.cjs'), path.join(extension, 'dist/trainer.js'));
-  fs.cpSync(path.join(repository, 'experiments'), path.join(extension, 'experiments'), { recursive: true });
-  fs.cpSync(path.join(repository, 'l10n'), path.join(extension, 'l10n'), { recursive: true });
-  fake.folders = [Uri.file(workspace)];
-  fake.settings['convlab.preset'] = 'quick';
-  memento = new Map();
-  vi.stubEnv('FAKE_TRAINER', 'finish');
-});
-
-afterEach(async () => {
-  await close();
-  vi.unstubAllEnvs();
-  fs.rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
-});
-
-function open(): void {
-  subscriptions = [];
-  activate({
-    subscriptions,
-    extensionPath: extension,
-    extensionUri: Uri.file(extension),
-    globalStorageUri: Uri.file(path.join(root, 'global')),
-    workspaceState: {
-      get: (key: string, fallback: unknown) => memento.get(key) ?? fallback,
-      update: (key: string, value: unknown) => Promise.resolve(memento.set(key, value)),
-    },
-    extension: { packageJSON: manifest },
-  } as never);
-}
-
-/** The window goes away: trainers are left to themselves. */
-async function close(): Promise<void> {
-  deactivate();
-  subscriptions?.splice(0).forEach((subscription) => subscription.dispose());
-  for (const run of runFolders()) await until(() => lockHolder(run) === undefined);
-}
-
-const until = (what: () => unknown) => vi.waitFor(() => expect(what()).toBeTruthy(), { timeout: 10_000 });
-const run = (command: string, ...args: unknown[]) => fake.commands.get(command)!(...args);
-const texts = () => fake.notifications.map(({ text }) => text);
-
-function runFolders(runs = runsFolderOf(workspace)): string[] {
-  return fs.existsSync(runs) ? fs.readdirSync(runs).map((name) => path.join(runs, name)) : [];
-}
-
-const states = (panel: FakePanel) =>
-  (panel.sent as ToPanel[]).flatMap((m) =>
-    m.type === 'state' ? [m.state] : m.type === 'snapshot' ? [m.snapshot.state] : [],
-  );
-const snapshots = (panel: FakePanel): PanelSnapshot[] =>
-  (panel.sent as ToPanel[]).flatMap((m) => (m.type === 'snapshot' ? [m.snapshot] : []));
-
-/** Starts LeNet-5 and says 'ready' as its panel's page would. */
-async function train(behaviour: string): Promise<FakePanel> {
-  vi.stubEnv('FAKE_TRAINER', behaviour);
-  await run(lenet);
-  const panel = fake.panels.at(-1)!;
-  panel.say({ type: 'ready', protocol: 1 });
-  return panel;
-}
-
-const trainingUntilSteps = async (): Promise<FakePanel> => {
-  const panel = await train('wait');
-  await until(() => (panel.sent as ToPanel[]).some((m) => m.type === 'changes'));
-  return panel;
-};
-
-interface Drawn {
-  readonly item: TreeItem;
-  readonly node: unknown;
-  readonly children: Drawn[];
-}
-async function draw(node?: unknown): Promise<Drawn[]> {
-  const nodes = await fake.tree!.getChildren(node);
-  return Promise.all(nodes.map(async (n) => ({ node: n, item: fake.tree!.getTreeItem(n), children: await draw(n) })));
-}
-const outline = (drawn: readonly Drawn[]): unknown[] =>
-  drawn.map(({ item, children }) => [item.label, item.description, item.contextValue, outline(children)]);
 
 describe('package.json', () => {
   test('every command is there, and no other', () => {
@@ -192,13 +103,13 @@ describe('training', () => {
       false,
     ]);
     // What was sent adds up to the run: each event once.
-    const sent = panel.sent as ToPanel[];
+    const sent = panel.sent as ToRun[];
     const last = sent.findLastIndex((m) => m.type === 'snapshot');
     const events = sent
       .slice(last)
       .flatMap((m) => (m.type === 'snapshot' ? m.snapshot.events : m.type === 'changes' ? m.events : []));
     expect(events.map((e) => e.type)).toEqual(['started', 'step', 'step', 'step', 'step', 'epoch', 'finished']);
-    expect(snapshots(panel).at(-1)).toMatchObject({ run: path.basename(runFolders()[0]!), language: 'en' });
+    expect(snapshots(panel).at(-1)).toMatchObject({ run: path.basename(runFolders()[0]!) });
   });
 
   test('a quick pick asks for the preset and shows what each would do; leaving it trains nothing', async () => {
@@ -475,360 +386,6 @@ describe('the tree', () => {
     const groups = outline(await draw()) as [string, unknown, unknown, unknown[]][];
     const counts = Object.fromEntries(groups.map(([label, , , children]) => [label, children.length]));
     expect(counts).toMatchObject({ 'LeNet-5': 1, Comparison: 1, 'Other runs': 1 });
-  });
-});
-
-describe('panels', () => {
-  test('may load nothing but the extension’s own files, and run no script but its own', async () => {
-    open();
-    const panel = await train('finish');
-    const { html, options } = panel.webview;
-    const policy = /Content-Security-Policy" content="([^"]+)"/.exec(html)![1]!;
-    const nonce = /script-src 'nonce-([^']+)'/.exec(policy)![1]!;
-    expect(policy).toContain("default-src 'none'");
-    expect(policy).not.toContain('unsafe');
-    expect(nonce.length).toBeGreaterThanOrEqual(20);
-    expect([...html.matchAll(/<script[^>]*>/g)].map(([tag]) => tag)).toEqual([
-      `<script nonce="${nonce}" src="file://${extension}/dist/panel.js">`,
-    ]);
-    expect(options.localResourceRoots!.map((uri) => uri.fsPath)).toEqual([
-      path.join(extension, 'dist'),
-      path.join(extension, 'media'),
-    ]);
-    await run(lenet);
-    expect(fake.panels[1]!.webview.html).not.toContain(nonce);
-  });
-
-  test('nothing is sent to a hidden page, and everything when it is shown again', async () => {
-    open();
-    const panel = await trainingUntilSteps();
-    panel.show(false);
-    const before = panel.sent.length;
-    await run('convlab.stop');
-    expect(panel.sent.length).toBe(before);
-    panel.show(true);
-    panel.say({ type: 'ready', protocol: 1 });
-    expect(panel.sent.length).toBe(before + 1);
-    expect(snapshots(panel).at(-1)).toMatchObject({ state: 'stopped' });
-    expect(
-      snapshots(panel)
-        .at(-1)!
-        .events.map((e) => e.type),
-    ).toEqual(['started', 'step', 'step', 'stopped']);
-  });
-
-  test('its buttons stop and resume', async () => {
-    open();
-    const panel = await trainingUntilSteps();
-    panel.say({ type: 'stop' });
-    await until(() => states(panel).at(-1) === 'stopped');
-    vi.stubEnv('FAKE_TRAINER', 'finish');
-    panel.say({ type: 'resume' });
-    await until(() => states(panel).at(-1) === 'finished');
-    expect(runFolders()).toHaveLength(1);
-  });
-
-  test('resumed, it keeps its engine, and takes another where the user chooses one', async () => {
-    const asked = () => {
-      const { engine, keepEngine } = JSON.parse(
-        fs.readFileSync(path.join(extension, 'dist/train.json'), 'utf8'),
-      ) as TrainRequest;
-      return { engine, keepEngine };
-    };
-    open();
-    const panel = await trainingUntilSteps();
-    panel.say({ type: 'stop' });
-    await until(() => states(panel).at(-1) === 'stopped');
-    fake.settings['convlab.engine'] = 'webgpu';
-    panel.say({ type: 'resume' });
-    await vi.waitFor(() => expect(asked()).toEqual({ engine: 'webgpu', keepEngine: true }), { timeout: 10_000 });
-    await until(() => states(panel).at(-1) === 'running');
-    panel.say({ type: 'stop' });
-    await until(() => states(panel).at(-1) === 'stopped');
-
-    const picks: { label: string; description?: string }[][] = [];
-    const choose = async (engine?: string) => {
-      fake.pick = (items) => (picks.push([...items]), items.find(({ label }) => label === engine)?.label);
-      const [group] = await draw();
-      await run('convlab.resumeWith', group!.children[0]!.children[0]!.node);
-    };
-    await choose();
-    expect(states(panel).at(-1)).toBe('stopped');
-    expect(picks[0]!.map(({ label, description }) => [label, description])).toEqual([
-      ['auto', undefined],
-      ['tensorflow', undefined],
-      ['webgpu', undefined],
-      ['onnx', 'has computed the run so far'],
-    ]);
-    vi.stubEnv('FAKE_TRAINER', 'finish');
-    await choose('tensorflow');
-    await until(() => states(panel).at(-1) === 'finished');
-    expect(asked()).toEqual({ engine: 'tensorflow', keepEngine: false });
-  });
-
-  test('a run that another process trains is followed, and not stopped from here', async () => {
-    vi.stubEnv('FAKE_TRAINER', 'wait');
-    const script = path.join(extension, 'dist/trainer.js');
-    const other = new LiveRuns(() => ({ script }), Uri.file(root) as never, new Log());
-    const file = path.join(repository, 'experiments/lenet5-mnist.json');
-    const elsewhere = other.start(resolveExperiment(parseExperiment(fs.readFileSync(file, 'utf8'), file), 'quick'));
-    await until(() => elsewhere.history.steps.length === 2);
-    open();
-    const [group] = await draw();
-    const line = group!.children[0]!.children[0]!;
-    expect(line.item.contextValue).toBe('run.elsewhere');
-    await run('convlab.openRun', line.node);
-    const panel = fake.panels[0]!;
-    panel.say({ type: 'ready', protocol: 1 });
-    panel.say({ type: 'stop' });
-    await until(() => texts().length > 0);
-    expect(texts()[0]).toMatch(/is being trained by another process \(\d+\)\. Stop it where it was started\./);
-    // The page, which shows that it is waiting, is told that nothing has changed.
-    await until(() => states(panel).length === 2);
-    expect(states(panel)).toEqual(['running', 'running']);
-    await elsewhere.stop();
-    await until(() => states(panel).at(-1) === 'stopped');
-    other.dispose();
-  });
-
-  test('what is no message is passed over', async () => {
-    open();
-    const panel = await trainingUntilSteps();
-    for (const odd of [undefined, 'stop', { type: 'kill' }, { type: 'stop', run: '../..' }, [], 7]) panel.say(odd);
-    expect(fake.log.filter((line) => line.includes('no message'))).toHaveLength(6);
-    expect(states(panel).at(-1)).toBe('running');
-  });
-
-  test('a closed panel opens again from disk, with the same figures', async () => {
-    open();
-    const first = await train('finish');
-    await until(() => states(first).at(-1) === 'finished');
-    first.dispose();
-    await until(() => texts().length > 0);
-    const [group] = await draw();
-    await run('convlab.openRun', group!.children[0]!.children[0]!.node);
-    const second = fake.panels[1]!;
-    second.say({ type: 'ready', protocol: 1 });
-    expect(snapshots(second)[0]!.events.map((e) => e.type)).toEqual([
-      'started',
-      'step',
-      'step',
-      'step',
-      'step',
-      'epoch',
-      'finished',
-    ]);
-    // Once more shows the same panel.
-    await run('convlab.openRun', runFolders()[0]);
-    expect([fake.panels.length, second.revealed]).toEqual([2, 1]);
-  });
-
-  test('the page gets the translations of the language', async () => {
-    env.language = 'zh-hk';
-    open();
-    const panel = await train('finish');
-    await until(() => states(panel).at(-1) === 'finished');
-    const { language, translations, title } = snapshots(panel).at(-1)!;
-    const bundle = JSON.parse(fs.readFileSync(path.join(repository, 'l10n/bundle.l10n.zh-tw.json'), 'utf8')) as object;
-    expect([language, translations]).toEqual(['zh-hk', bundle]);
-    expect(title).not.toBe('LeNet-5 on MNIST');
-    expect(panel.webview.html).toContain('<html lang="zh-hk">');
-    await until(() => texts().length > 0);
-    expect(texts()[0]).toContain('測試準確率 0.9876');
-  });
-
-  test('the language that VS Code has loaded is the panel’s too', async () => {
-    env.language = 'zh-cn';
-    l10n.bundle = { 'Show chart': '图' };
-    open();
-    const panel = await train('finish');
-    await until(() => fake.notifications.length > 0);
-    expect(fake.notifications[0]!.buttons).toEqual(['图']);
-    expect(snapshots(panel).at(-1)!.translations).toEqual(l10n.bundle);
-  });
-
-  test('names of Chinese', () => {
-    const tags = ['zh-tw', 'zh-Hant', 'zh-hk', 'zh-cn', 'zh-hans', 'zh-sg', 'zh', 'en', 'de', 'zhx'];
-    expect(tags.map(bundleOf)).toEqual([
-      ...['zh-tw', 'zh-tw', 'zh-tw', 'zh-cn', 'zh-cn', 'zh-cn', 'zh-cn'],
-      ...[undefined, undefined, undefined],
-    ]);
-  });
-});
-
-describe('the comparison', () => {
-  const sent = (panel: FakePanel) => panel.sent as ToComparison[];
-
-  test('shows the runs, follows them while it is shown, and opens them', async () => {
-    open();
-    await run('convlab.compare');
-    const panel = fake.panels.at(-1)!;
-    expect(panel.title).toBe('Comparison');
-    panel.say({ type: 'ready', protocol: 1 });
-    await until(() => sent(panel).length === 1);
-    expect(sent(panel)[0]).toMatchObject({ type: 'comparison', protocol: 1, runs: [], chosen: [], language: 'en' });
-
-    const trained = await train('finish');
-    await until(() => sent(panel).at(-1)!.runs[0]?.state === 'finished');
-    const { runs, chosen } = sent(panel).at(-1)!;
-    const name = path.basename(runFolders()[0]!);
-    expect(runs.map((row) => [row.run, row.title, row.accuracy])).toEqual([
-      [name, 'LeNet-5 on MNIST', { value: 0.9876, of: 'test' }],
-    ]);
-    expect(chosen).toEqual([name]);
-    panel.say({ type: 'openRun', run: name });
-    await until(() => trained.revealed === 1);
-    // A name is looked up among the window's runs; a path is none.
-    panel.say({ type: 'openRun', run: runFolders()[0]! });
-    panel.say({ type: 'openRun' });
-    await until(() => fake.log.some((line) => line.includes('The comparison sent something that is no message')));
-    expect(fake.panels.length).toBe(2);
-
-    panel.show(false);
-    const before = sent(panel).length;
-    await train('finish');
-    await until(() => texts().length === 2);
-    await new Promise((resolve) => setTimeout(resolve, 1200));
-    expect(sent(panel).length).toBe(before);
-    panel.show(true);
-    panel.say({ type: 'ready', protocol: 1 });
-    await until(() => sent(panel).at(-1)!.runs.length === 2);
-    // One run of an experiment stands for it until another one is asked for.
-    expect(sent(panel).at(-1)!.chosen.length).toBe(1);
-  });
-
-  test('adds the run it is called with, and comes back after a reload', async () => {
-    open();
-    await train('finish');
-    await until(() => texts().length === 1);
-    const line = (await draw())[0]!.children[0]!.children[0]!.node;
-    await run('convlab.compare', line);
-    const panel = fake.panels.at(-1)!;
-    panel.say({ type: 'ready', protocol: 1 });
-    await until(() => sent(panel).length > 0);
-    expect(sent(panel)[0]!.added).toEqual([path.basename(runFolders()[0]!)]);
-    await run('convlab.compare');
-    expect(panel.revealed).toBe(1);
-    const back = new FakePanel();
-    await fake.serializers.get('convlab.comparison')!.deserializeWebviewPanel(back, undefined);
-    expect(back.disposed).toBe(true);
-    panel.dispose();
-    const again = new FakePanel();
-    await fake.serializers.get('convlab.comparison')!.deserializeWebviewPanel(again, undefined);
-    again.say({ type: 'ready', protocol: 1 });
-    await until(() => sent(again).length > 0);
-    expect(again.webview.html).toContain('dist/comparison.js');
-  });
-});
-
-describe('after a reload', () => {
-  /** A run in the middle, whose window goes away. @returns what VS Code kept for the panel */
-  async function leaveBehind(): Promise<{ run: string }> {
-    open();
-    const panel = await trainingUntilSteps();
-    await until(() => snapshots(panel).at(-1)!.run !== '');
-    const { run } = snapshots(panel).at(-1)!;
-    deactivate();
-    subscriptions.splice(0).forEach((subscription) => subscription.dispose());
-    reset();
-    fake.folders = [Uri.file(workspace)];
-    fake.settings['convlab.preset'] = 'quick';
-    vi.stubEnv('FAKE_TRAINER', 'finish');
-    return { run };
-  }
-
-  async function restore(state: unknown): Promise<FakePanel> {
-    const panel = new FakePanel();
-    await fake.serializers.get('convlab.run')!.deserializeWebviewPanel(panel, state);
-    panel.say({ type: 'ready', protocol: 1 });
-    return panel;
-  }
-
-  const types = () =>
-    fs
-      .readFileSync(path.join(runFolders()[0]!, 'metrics.jsonl'), 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => (JSON.parse(line) as { type: string }).type);
-
-  test('the panel comes back and the run goes on, without a word', async () => {
-    const state = await leaveBehind();
-    open();
-    // The former trainer may still be writing; the new one waits for its lock.
-    const panel = await restore({ ...state, tab: 'epochs' });
-    await until(() => states(panel).at(-1) === 'finished');
-    expect(types().filter((type) => type !== 'step')).toEqual(['started', 'stopped', 'resumed', 'epoch', 'finished']);
-    expect(texts().filter((text) => !text.includes('test accuracy'))).toEqual([]);
-  });
-
-  test('“ask” asks first', async () => {
-    const state = await leaveBehind();
-    fake.settings['convlab.resumeAfterReload'] = 'ask';
-    open();
-    const panel = await restore(state);
-    await until(() => texts().some((text) => text.includes('Continue from its last checkpoint?')));
-    expect(states(panel).at(-1)).toBe('interrupted');
-    expect(types()).not.toContain('resumed');
-    panel.dispose();
-
-    fake.answer = (_text, buttons) => buttons.find((button) => button === 'Continue');
-    const again = await restore(state);
-    await until(() => states(again).at(-1) === 'finished');
-  });
-
-  test('“never” leaves it standing, ready to be resumed', async () => {
-    const state = await leaveBehind();
-    await until(() => lockHolder(runFolders()[0]!) === undefined);
-    fake.settings['convlab.resumeAfterReload'] = 'never';
-    open();
-    const panel = await restore(state);
-    expect(states(panel)).toEqual(['interrupted']);
-    panel.say({ type: 'resume' });
-    await until(() => states(panel).at(-1) === 'finished');
-  });
-
-  test('a run that the user stopped stays stopped', async () => {
-    open();
-    const before = await trainingUntilSteps();
-    await run('convlab.stop');
-    const { run: name } = snapshots(before).at(-1)!;
-    await close();
-    open();
-    const panel = await restore({ run: name });
-    // Longer than the look at the lock takes, after which a resumption would begin.
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    expect(states(panel).at(-1)).toBe('stopped');
-    expect(types()).not.toContain('resumed');
-  });
-
-  test('a panel whose run is gone is closed, and none reads outside the runs folders', async () => {
-    open();
-    const outside = path.join(root, 'outside');
-    fs.mkdirSync(outside);
-    for (const state of [undefined, {}, { run: '' }, { run: 'none' }, { run: outside }, { run: '../../../outside' }]) {
-      expect((await restore(state)).disposed).toBe(true);
-    }
-  });
-
-  test('runs whose panel did not come back are offered once', async () => {
-    await leaveBehind();
-    await until(() => lockHolder(runFolders()[0]!) === undefined);
-    vi.useFakeTimers({ toFake: ['setTimeout'] });
-    try {
-      open();
-      await vi.advanceTimersByTimeAsync(6000);
-      vi.useRealTimers();
-      await until(() => texts().some((text) => text.includes('was interrupted when the editor closed')));
-      await close();
-      fake.notifications.length = 0;
-      vi.useFakeTimers({ toFake: ['setTimeout'] });
-      open();
-      await vi.advanceTimersByTimeAsync(6000);
-    } finally {
-      vi.useRealTimers();
-    }
-    await draw();
-    expect(texts()).toEqual([]);
   });
 });
 

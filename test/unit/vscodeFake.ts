@@ -104,7 +104,9 @@ export const fake = {
   commands: new Map<string, (...args: unknown[]) => unknown>(),
   trash: true,
   trusted: true,
-  watched: [] as RelativePattern[],
+  /** The watchers that have not been disposed of. */
+  watchers: [] as FakeWatcher[],
+  trustGranted: new EventEmitter<void>(),
   /** Those of the experiments, the engines and the datasets. */
   tree: undefined as FakeTree | undefined,
   engines: undefined as FakeTree | undefined,
@@ -136,7 +138,7 @@ export function reset(): void {
     quickPicks: [],
     commands: new Map(),
     serializers: new Map(),
-    watched: [],
+    watchers: [],
     progress: [],
   });
   l10n.bundle = undefined;
@@ -204,6 +206,46 @@ export class FakePanel {
   }
 }
 
+/** A watcher that {@link changeOnDisk} tells what happens to the files that its pattern names. */
+export class FakeWatcher {
+  private readonly events = {
+    create: new EventEmitter<Uri>(),
+    change: new EventEmitter<Uri>(),
+    delete: new EventEmitter<Uri>(),
+  };
+  readonly onDidCreate = this.events.create.event;
+  readonly onDidChange = this.events.change.event;
+  readonly onDidDelete = this.events.delete.event;
+  private readonly names: RegExp;
+
+  constructor(readonly pattern: RelativePattern) {
+    // {a,b} is one of both, * any name within a folder; nothing else is used.
+    const source = pattern.pattern
+      .replace(/[.+^$()|[\]\\]/g, '\\$&')
+      .replace(/\*/g, '[^/]*')
+      .replace(/\{([^}]*)\}/g, (_, either: string) => `(?:${either.replaceAll(',', '|')})`);
+    this.names = new RegExp(`^${source}$`);
+    fake.watchers.push(this);
+  }
+
+  tell(what: 'create' | 'change' | 'delete', file: string): void {
+    const relative = path
+      .relative((this.pattern.base as Uri).fsPath, file)
+      .split(path.sep)
+      .join('/');
+    if (this.names.test(relative)) this.events[what].fire(Uri.file(file));
+  }
+
+  dispose(): void {
+    fake.watchers = fake.watchers.filter((other) => other !== this);
+  }
+}
+
+/** Tells the watchers of a file or folder that it has come, changed or gone, as the system would. */
+export function changeOnDisk(what: 'create' | 'change' | 'delete', file: string): void {
+  for (const watcher of [...fake.watchers]) watcher.tell(what, file);
+}
+
 interface FakeItem {
   label: string;
   description?: string;
@@ -265,6 +307,12 @@ export const l10n = {
     (l10n.bundle?.[text] ?? text).replace(/\{(\w+)\}/g, (whole, name: string) => String(args[name] ?? whole)),
 };
 
+/** The user trusts the workspace. */
+export function grantTrust(): void {
+  fake.trusted = true;
+  fake.trustGranted.fire();
+}
+
 const configurationChanged = new EventEmitter<unknown>();
 
 /** Changes a setting as the user does. */
@@ -275,6 +323,11 @@ export function configure(name: string, value: unknown): void {
   });
 }
 const foldersChanged = new EventEmitter<unknown>();
+/** Opens other folders in the window. */
+export function openFolders(...folders: string[]): void {
+  fake.folders = folders.map((folder) => Uri.file(folder));
+  foldersChanged.fire({});
+}
 
 export const ProgressLocation = { Notification: 15 };
 
@@ -371,11 +424,8 @@ export const workspace = {
   }),
   onDidChangeConfiguration: configurationChanged.event,
   onDidChangeWorkspaceFolders: foldersChanged.event,
-  createFileSystemWatcher: (pattern: RelativePattern) => {
-    fake.watched.push(pattern);
-    const never = () => new Disposable(() => {});
-    return { onDidCreate: never, onDidChange: never, onDidDelete: never, dispose: () => {} };
-  },
+  createFileSystemWatcher: (pattern: RelativePattern) => new FakeWatcher(pattern),
+  onDidGrantWorkspaceTrust: fake.trustGranted.event,
   fs: {
     delete: async (uri: Uri, { useTrash }: { useTrash: boolean }) => {
       if (useTrash && !fake.trash) throw new Error('no trash here');

@@ -315,6 +315,11 @@ export const texts = {
   panelResuming: 'Resuming…',
   panelInterruptedAdvice:
     'The trainer is no longer running. “Resume” continues from the last checkpoint; whatever came after it is trained again.',
+  panelGone: 'The run’s folder is gone',
+  panelFolderGone:
+    'The folder of this run is no longer where it was: it was renamed, moved or deleted. What was read before stays shown.',
+  panelFolderGoneAdvice:
+    'Put it back under its former name to go on with the run, or open it from the ConvLab view under its new one.',
   panelVersion: 'This panel uses protocol version {ours}, but the extension uses version {theirs}.',
   panelVersionAdvice: 'Reload the window so that both come from the same version.',
   panelBroken: 'The panel could not draw this run: {reason}',
@@ -658,6 +663,8 @@ export const texts = {
   compareRuns: '{count} runs',
   compareOneRun: '1 run',
   compareNone: 'No run has finished an epoch yet. Train an experiment; its row and curve appear here.',
+  compareNoneChosen: 'No run is ticked. Tick one below to see its row and curve.',
+  compareGone: 'folder gone: figures as last read',
   compareIntro: 'The rows are your own runs; difficulty and lesson are what the course notes say.',
   compareChoose: 'Runs to compare',
   compareOpen: 'Open {run}',
