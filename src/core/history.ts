@@ -57,7 +57,7 @@ export class History {
         this.latestStep = event;
         break;
       case 'epoch':
-        this.epochs.push(event);
+        this.addEpoch(event);
         break;
       case 'resumed': {
         const before = (e: { epoch: number; step: number }) =>
@@ -84,6 +84,14 @@ export class History {
         this.stopReason = event.reason;
         break;
     }
+  }
+
+  /** Epochs come in order, but for those that a run which goes on has put back. */
+  private addEpoch(event: EpochEvent): void {
+    let at = this.epochs.length;
+    while (at > 0 && this.epochs[at - 1]!.epoch >= event.epoch) at--;
+    const replaced = this.epochs[at]?.epoch === event.epoch ? 1 : 0;
+    this.epochs.splice(at, replaced, event);
   }
 
   private goOnWith(event: ResumedEvent, before: (part: EnginePart) => boolean): void {

@@ -157,7 +157,7 @@ describe('bad input ends in a sentence', () => {
     ],
     ['no id', ['train'], 2, /needs <id>/],
     ['an unknown command', ['trian'], 2, /Did you mean “train”\?/],
-    ['an unknown option', ['train', 'lenet5-mnist', '--epoch', '3'], 2, /not understood/],
+    ['an unknown option', ['train', 'lenet5-mnist', '--epoch', '3'], 2, /could not be understood/],
     [
       'no epochs',
       ['train', 'lenet5-mnist', '--epochs', '0'],

@@ -67,6 +67,10 @@ export const texts = {
   checkpointDamaged: 'The checkpoint {file} is damaged ({reason}).',
   checkpointFallback:
     'The newest checkpoint was damaged ({reason}), so training continues from the previous one: epoch {epoch}, step {step}.',
+  eventsRestored:
+    'The file of this run’s events had lost {count} epochs; their figures were put back from the checkpoint. Single steps in between are missing from the curve.',
+  eventsLost:
+    'The file of this run’s events has lost the figures of epochs {epochs}, and the checkpoint does not know them, so the curve has a gap there. Training itself goes on exactly.',
   checkpointRestart: 'Every checkpoint of this run is damaged or missing, so training starts over.',
 
   // The trainer process

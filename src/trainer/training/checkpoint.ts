@@ -1,12 +1,13 @@
 /**
  * Checkpoints: a model's state and the loop's position in the safetensors format
  * (https://github.com/huggingface/safetensors: an 8-byte length, a JSON header, raw little-endian tensors), with a
- * SHA-256 of the tensors in its metadata so that damage is noticed. `last` is replaced only by a complete successor and
+ * SHA-256 of the tensors in its metadata, and one of the metadata with it, so that damage is noticed. `last` is replaced only by a complete successor and
  * the one before it is kept as `previous`.
  */
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import * as z from 'zod';
 import { message, UserError } from '../../core/messages/message';
 import { Network, parameterCount, Tensors } from '../../core/networks/network';
 import { diskError, replace, writeFully } from '../../disk/files';
@@ -77,13 +78,16 @@ export function writeBest(runFolder: string, state: ModelState, position: unknow
 export function readNewest<Position>(
   runFolder: string,
   network: Network,
+  isPosition: (value: unknown) => boolean,
 ): { checkpoint?: Checkpoint<Position>; damage: string[] } {
   const damage: string[] = [];
   for (const name of [last, previous]) {
     const file = path.join(runFolder, checkpointsFolder, name);
     if (!fs.existsSync(file)) continue;
     try {
-      return { checkpoint: read<Position>(file, network, true), damage };
+      const checkpoint = read<Position>(file, network, true);
+      if (!isPosition(checkpoint.position)) throw damaged(file, 'it says that training stands where it cannot');
+      return { checkpoint, damage };
     } catch (error) {
       damage.push(error instanceof UserError ? error.message : `${name}: ${(error as Error).message}`);
     }
@@ -123,8 +127,9 @@ export function trainedDigest(runFolder: string, epoch: 'last' | 'best', bestEpo
     const descriptor = fs.openSync(file, 'r');
     try {
       const { sha256, meta } = readHeader(file, descriptor);
-      const { epoch: of } = meta.position as { epoch: number };
-      if (epoch === 'best' && of !== bestEpoch) throw damaged(file, `it holds epoch ${of} instead of ${bestEpoch}`);
+      const of = (meta.position as { epoch?: unknown } | undefined)?.epoch;
+      if (epoch === 'best' && of !== bestEpoch)
+        throw damaged(file, `it holds epoch ${String(of)} instead of ${bestEpoch}`);
       return sha256;
     } finally {
       fs.closeSync(descriptor);
@@ -166,8 +171,9 @@ function write(file: string, state: ModelState, position: unknown, beforeReplaci
     hash.update(bytesOf(data));
   }
   // JSON, because safetensors allows only strings in its metadata.
-  const meta = { format: 'convlab-1', adamStep: state.optimizer?.step, position };
-  header['__metadata__'] = { convlab: JSON.stringify(meta), sha256: hash.digest('hex') };
+  const convlab = JSON.stringify({ format: 'convlab-2', adamStep: state.optimizer?.step, position });
+  const sha256 = hash.digest('hex');
+  header['__metadata__'] = { convlab, sha256, metadataSha256: digestOf(header, convlab, sha256) };
   const json = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(json.length));
@@ -190,7 +196,32 @@ function write(file: string, state: ModelState, position: unknown, beforeReplaci
   }
 }
 
+/** Of all that stands in a checkpoint beside the tensors, and through their digest of these too. */
+const digestOf = (entries: object, convlab: string, sha256: string): string =>
+  createHash('sha256')
+    .update([JSON.stringify(entries), convlab, sha256].join('\n'))
+    .digest('hex');
+
 type Entry = { dtype: string; shape: number[]; data_offsets: [number, number] };
+
+/** What is told of an epoch takes up to 3 kB, and there may be 10 000. */
+const mostHeaderBytes = 2 ** 26;
+const formats = ['convlab-1', 'convlab-2'];
+const entrySchema = z.object({
+  dtype: z.string(),
+  shape: z.array(z.number()),
+  data_offsets: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
+});
+const headerSchema = z
+  .object({
+    __metadata__: z.object({ convlab: z.string(), sha256: z.string(), metadataSha256: z.string().optional() }),
+  })
+  .catchall(entrySchema);
+const metaSchema = z.object({
+  format: z.string(),
+  adamStep: z.number().int().min(0).optional(),
+  position: z.unknown(),
+});
 
 interface Header {
   readonly entries: Readonly<Record<string, Entry>>;
@@ -218,21 +249,28 @@ function readHeader(file: string, descriptor: number): Header {
   take(file, descriptor, length, 0);
   const headerLength = Number(length.readBigUInt64LE());
   if (headerLength > size - 8) throw damaged(file, 'its header is longer than the file');
+  if (headerLength > mostHeaderBytes) throw damaged(file, 'its header is longer than any header');
   const json = Buffer.alloc(headerLength);
   take(file, descriptor, json, 8);
+  let header: z.infer<typeof headerSchema>;
+  let meta: Header['meta'];
   try {
-    const { __metadata__: metadata, ...entries } = JSON.parse(json.toString()) as Record<string, Entry> & {
-      __metadata__: { convlab: string; sha256: string };
-    };
-    return {
-      entries,
-      meta: JSON.parse(metadata.convlab) as Header['meta'],
-      sha256: metadata.sha256,
-      end: 8 + headerLength,
-    };
+    const value: unknown = JSON.parse(json.toString());
+    headerSchema.parse(value);
+    // As it stands in the file, its order included.
+    header = value as typeof header;
+    meta = metaSchema.parse(JSON.parse(header.__metadata__.convlab));
   } catch {
     throw damaged(file, 'its header cannot be read');
   }
+  const { __metadata__: metadata, ...entries } = header;
+  const { convlab, sha256, metadataSha256 } = metadata;
+  if (!formats.includes(meta.format)) throw damaged(file, `its format “${meta.format}” is unknown`);
+  // The first format had none.
+  if (meta.format !== formats[0] && metadataSha256 !== digestOf(entries, convlab, sha256)) {
+    throw damaged(file, 'its header does not match its SHA-256');
+  }
+  return { entries: entries as Header['entries'], meta, sha256, end: 8 + headerLength };
 }
 
 /** @param withMoments whether the optimiser's moments are wanted; they are checked in any case */

@@ -7,7 +7,7 @@ import type { ResolvedExperiment } from '../../core/experiment';
 import { evaluatedAtTheEnd, evaluationBatchSize } from '../../core/trainingRules';
 import { Message, message, UserError } from '../../core/messages/message';
 import { elements, Network } from '../../core/networks/network';
-import type { FinishedEvent, RunEvent, StepEvent } from '../../core/contracts/events';
+import type { EpochEvent, FinishedEvent, RunEvent, StepEvent } from '../../core/contracts/events';
 import { evaluationBatches, trainingBatches } from '../data/batches';
 import type { Dataset, Part } from '../data/dataset';
 import type { Batch, Model } from '../engines/engine';
@@ -105,7 +105,7 @@ export class Loop {
     if (!figures.every(Number.isFinite)) {
       throw new UserError(message('figuresNotFinite', { epoch }), message('lossNotFiniteAdvice', { learningRate }));
     }
-    this.surroundings.emit({
+    const event: EpochEvent = {
       type: 'epoch',
       epoch,
       trainLoss: sums.loss / sums.examples,
@@ -117,7 +117,9 @@ export class Loop {
       imagesPerSecond: sums.examples / sums.seconds,
       layers,
       logitStd,
-    });
+    };
+    this.surroundings.emit(event);
+    (this.position.told ??= []).push(event);
     const isBest = !this.position.best || validation.accuracy > this.position.best.validationAccuracy;
     if (isBest) this.position.best = { epoch, validationAccuracy: validation.accuracy };
     this.position.epoch += 1;

@@ -14,6 +14,7 @@ import { readHistory, RunFolder } from '../../disk/runs';
 import { Checkpoints } from './cadence';
 import { Checkpoint, checkDiskSpace, readNewest } from './checkpoint';
 import { Loop, stepsPerEpoch } from './loop';
+import { isPositionOf } from './position';
 import type { Position } from './statistics';
 import type { Dataset } from '../data/dataset';
 import { openDataset, OpenOptions } from '../data/open';
@@ -116,7 +117,7 @@ export async function run(request: TrainRequest, surroundings: Surroundings): Pr
     for (const warning of [...opened.warnings, ...dataset.warnings, ...(model.warnings ?? [])])
       emit({ type: 'warning', message: warning });
     const source = folder.record.start?.source;
-    const checkpoint = request.resume === undefined ? undefined : reachedBy(folder, network, use, emit);
+    const checkpoint = request.resume === undefined ? undefined : reachedBy(folder, network, stepsPerEpoch(dataset.counts.train, batchSize), before, use, emit);
     await model.load(checkpoint?.state ?? (await initialState(network, experiment, source, finding)));
     const checkpoints = new Checkpoints(folder, model, parameterCount(network) * bytesPerParameter);
     const around = { ...surroundings, emit, stopTakes: () => undefined };
@@ -196,15 +197,23 @@ function openForResuming(runFolder: string, experiment: ResolvedExperiment): { f
   }
 }
 
-/** The newest whole checkpoint of a run that goes on; undefined where it begins anew. Tells where it stands. */
+/**
+ * The newest whole checkpoint of a run that goes on; undefined where it begins anew. Tells where it stands, and puts back what
+ * its events have lost, as far as the checkpoint knows it.
+ * @param before what its events still tell
+ */
 function reachedBy(
-  { folder }: RunFolder,
+  { folder, record }: RunFolder,
   network: Network,
+  steps: number,
+  before: History,
   use: EngineUse,
   emit: (event: RunEvent) => void,
 ): Checkpoint<Position> | undefined {
-  const { checkpoint, damage } = readNewest<Position>(folder, network);
-  const { epoch, step } = checkpoint?.position ?? { epoch: 1, step: 0 };
+  const { epochs } = record.experiment;
+  const isPosition = (value: unknown) => isPositionOf(value, epochs, steps);
+  const { checkpoint, damage } = readNewest<Position>(folder, network, isPosition);
+  const { epoch, step, told = [] } = checkpoint?.position ?? { epoch: 1, step: 0 };
   emit({ type: 'resumed', time: new Date().toISOString(), epoch, step, ...use });
   if (damage.length > 0) {
     const text = checkpoint
@@ -212,5 +221,12 @@ function reachedBy(
       : message('checkpointRestart');
     emit({ type: 'warning', message: text });
   }
+  const known = new Set(before.epochs.map((event) => event.epoch));
+  const missing = Array.from({ length: epoch - 1 }, (_, i) => i + 1).filter((each) => !known.has(each));
+  const restored = told.filter((event) => missing.includes(event.epoch));
+  restored.forEach(emit);
+  const lost = missing.filter((each) => !restored.some((event) => event.epoch === each));
+  if (restored.length > 0) emit({ type: 'warning', message: message('eventsRestored', { count: restored.length }) });
+  if (lost.length > 0) emit({ type: 'warning', message: message('eventsLost', { epochs: lost.join(', ') }) });
   return checkpoint;
 }

@@ -2,7 +2,7 @@
  * The figures of an epoch: sums over its steps, and what they come to at its end. The loop adds every step to them, and a
  * checkpoint holds them, so that an epoch which was interrupted ends with the same figures.
  */
-import type { LayerFigures } from '../../core/contracts/events';
+import type { EpochEvent, LayerFigures } from '../../core/contracts/events';
 import type { Network } from '../../core/networks/network';
 import type { StepDiagnostics, StepResult } from '../engines/engine';
 
@@ -13,6 +13,8 @@ export interface Position {
   /** Seconds of training before this process took over. */
   seconds: number;
   best?: { epoch: number; validationAccuracy: number };
+  /** What was told of the epochs before, in case the file of events is lost; absent in checkpoints of earlier versions. */
+  told?: EpochEvent[];
   sums: EpochSums;
 }
 
