@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readHistory, summarize } from '../../src/disk/runs';
+import type { RunEvent } from '../../src/core/contracts/events';
 import { startTask } from '../../src/trainerClient';
 import { findExperiment } from '../../src/disk/experimentFiles';
 import { resolveExperiment } from '../../src/core/experiment';
@@ -65,14 +66,6 @@ describe('a run', () => {
 });
 
 describe('a run that is interrupted', () => {
-  const unbroken = async () => {
-    const folder = temporaryFolder();
-    await convlab(['train', ...small, '--runs', folder]);
-    const figures = curve(onlyRun(folder));
-    fs.rmSync(folder, { recursive: true });
-    return figures;
-  };
-
   it('stops on a signal with status 130 and resumes to exactly the unbroken curve', async () => {
     let sent = false;
     const stopped = await convlab(['train', ...longer, '--runs', runs, '--json'], (event, kill) => {
@@ -92,42 +85,57 @@ describe('a run that is interrupted', () => {
     expect(curve(run)).toEqual(curve(onlyRun(whole)));
   });
 
-  it('killed at any step, resumes to exactly the unbroken curve, and says how the trainer died', async () => {
+  it('killed again and again, resumes to exactly the unbroken curve, and says how the trainer died', async () => {
+    // Far more epochs than pass before a signal arrives.
+    const epochs = 40;
     const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', {
       limit: 640,
-      epochs: 2,
+      epochs,
     });
-    let run = '';
-    const killed = await new Promise<unknown>((resolve) => {
-      const trainer = startTask(
-        'train',
-        { experiment, engine: 'onnx', threads: 1, runsFolder: runs },
-        { script: path.resolve('dist/trainer.js') },
-        {
-          onUpdate: (update) => {
-            if (update.type === 'run') run = update.folder;
-            // In the second epoch, so that there is a checkpoint to go back to.
-            else if (update.events.some((e) => e.type === 'epoch')) process.kill(trainer.pid!, 'SIGKILL');
+    let run: string | undefined;
+    /** Trains on, and kills the trainer at the first event that is asked for. */
+    const killAt = (asked: (event: RunEvent) => boolean) =>
+      new Promise<unknown>((resolve) => {
+        const trainer = startTask(
+          'train',
+          { experiment, engine: 'onnx', threads: 1, runsFolder: runs, resume: run },
+          { script: path.resolve('dist/trainer.js') },
+          {
+            onUpdate: (update) => {
+              if (update.type === 'run') run = update.folder;
+              else if (update.type === 'events' && update.events.some(asked)) process.kill(trainer.pid!, 'SIGKILL');
+            },
           },
-        },
-      );
-      void trainer.ended.then(resolve);
-    });
-    expect(killed).toMatchObject({ kind: expect.stringMatching(/crashed|finished/) });
-    if (readHistory(run).finished) return; // It was faster than the signal.
-    expect(summarize(run).state).toBe('interrupted');
-    const resumed = await convlab(['train', '--resume', run, '--threads', '1']);
+        );
+        void trainer.ended.then(resolve);
+      });
+    const moments: ((event: RunEvent) => boolean)[] = [
+      // Before the first checkpoint, after it, in the middle of an epoch, and right after a resumption.
+      (event) => event.type === 'step',
+      (event) => event.type === 'epoch' && event.epoch === 1,
+      (event) => event.type === 'step' && event.epoch >= 3 && event.step >= 5,
+      (event) => event.type === 'resumed',
+    ];
+    for (const moment of moments) {
+      expect(await killAt(moment)).toMatchObject({ kind: 'crashed' });
+      expect(summarize(run!).state).toBe('interrupted');
+    }
+    const resumed = await convlab(['train', '--resume', run!, '--threads', '1']);
     expect(resumed.error).toBe('');
     expect(resumed.status).toBe(0);
-    expect(curve(run)).toEqual(await unbroken());
+    const whole = temporaryFolder();
+    await convlab(['train', ...small, '--epochs', String(epochs), '--runs', whole]);
+    expect(curve(run!)).toEqual(curve(onlyRun(whole)));
+    fs.rmSync(whole, { recursive: true });
   });
 
   it('falls back to the checkpoint before a damaged one and says so', async () => {
-    await convlab(['train', ...small, '--epochs', '3', '--runs', runs, '--json'], (event, kill) => {
+    // Thirty epochs to go: it cannot be faster than the signal.
+    await convlab(['train', ...small, '--epochs', '30', '--runs', runs, '--json'], (event, kill) => {
       if (event.type === 'epoch' && event.epoch === 2) kill('SIGTERM');
     });
     const run = onlyRun(runs);
-    if (readHistory(run).finished) return;
+    expect(summarize(run).state).toBe('stopped');
     const file = path.join(run, 'checkpoints', 'last.safetensors');
     const bytes = fs.readFileSync(file);
     bytes[bytes.length - 100]! ^= 0x40;
@@ -135,6 +143,32 @@ describe('a run that is interrupted', () => {
     const resumed = await convlab(['train', '--resume', run, '--threads', '1', '--json']);
     expect(resumed.status).toBe(0);
     expect(resumed.events.find((e) => e.type === 'warning')).toMatchObject({ message: { id: 'checkpointFallback' } });
+  });
+
+  it.each([
+    ['is gone', () => [], 'eventsRestored'],
+    [
+      'lost its first epoch',
+      (lines: string[]) => lines.filter((line) => !/"epoch","epoch":1,/.test(line)),
+      'eventsRestored',
+    ],
+    ['ends before its checkpoint', (lines: string[]) => lines.slice(0, 3), 'eventsRestored'],
+  ])('whose file of events %s is told, and has its epochs back', async (_, damage, id) => {
+    await convlab(['train', ...longer, '--epochs', '3', '--runs', runs, '--json'], (event, kill) => {
+      if (event.type === 'epoch' && event.epoch === 2) kill('SIGTERM');
+    });
+    const run = onlyRun(runs);
+    const file = path.join(run, 'metrics.jsonl');
+    const lines = fs.readFileSync(file, 'utf8').trimEnd().split('\n');
+    const left = damage(lines);
+    if (left.length > 0) fs.writeFileSync(file, `${left.join('\n')}\n`);
+    else fs.rmSync(file);
+    const resumed = await convlab(['train', '--resume', run, '--json']);
+    expect(resumed.status).toBe(0);
+    expect(resumed.events.filter((e) => e.type === 'warning').map((e) => e.message.id)).toContain(id);
+    const { epochs } = readHistory(run);
+    expect(epochs.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
+    expect(epochs[0]).toEqual(JSON.parse(lines.find((line) => /"epoch","epoch":1,/.test(line))!));
   });
 
   it('will not be trained by two processes at once', async () => {

@@ -117,7 +117,10 @@ export async function run(request: TrainRequest, surroundings: Surroundings): Pr
     for (const warning of [...opened.warnings, ...dataset.warnings, ...(model.warnings ?? [])])
       emit({ type: 'warning', message: warning });
     const source = folder.record.start?.source;
-    const checkpoint = request.resume === undefined ? undefined : reachedBy(folder, network, stepsPerEpoch(dataset.counts.train, batchSize), before, use, emit);
+    const checkpoint =
+      request.resume === undefined
+        ? undefined
+        : reachedBy(folder, network, stepsPerEpoch(dataset.counts.train, batchSize), before, use, emit);
     await model.load(checkpoint?.state ?? (await initialState(network, experiment, source, finding)));
     const checkpoints = new Checkpoints(folder, model, parameterCount(network) * bytesPerParameter);
     const around = { ...surroundings, emit, stopTakes: () => undefined };
