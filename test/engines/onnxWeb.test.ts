@@ -135,3 +135,34 @@ describe('WebAssembly’s 4 GiB', () => {
     expect(tight.parameters).toEqual(roomy.parameters);
   });
 });
+
+describe('a session that cannot be opened for want of memory', () => {
+  it('is said so, for evaluation too, and the model lets go of everything', async () => {
+    const released: string[] = [];
+    let opened = 0;
+    const scarce: NativeLibrary = {
+      missing: () => undefined,
+      load: async () => {
+        const ort = await nativeLibrary.load();
+        const create = async (...args: Parameters<typeof ort.InferenceSession.create>) => {
+          // The first session trains, the second would evaluate.
+          if (++opened === 2) throw new Error('std::bad_alloc');
+          const session = await ort.InferenceSession.create(...args);
+          const release = session.release.bind(session);
+          session.release = () => (released.push('training'), release());
+          return session;
+        };
+        return { ...ort, InferenceSession: { ...ort.InferenceSession, create } } as unknown as typeof ort;
+      },
+    };
+    const engine = await onnxProviderOf(scarce).open({ threads: 1 });
+    const network = buildNetwork('lenet5', [1, 32, 32], 10);
+    const model = await engine.compile(network, { ...modelOptions, loss: 'cross_entropy' });
+    await model.load({ parameters: initialParameters(network, 1), buffers: initialBuffers(network) });
+    const batch: Batch = { images: new Float32Array(32 * 1024), labels: new Int32Array(32), size: 32 };
+    await model.trainStep(batch, { epoch: 1, step: 0 }, 1e-3);
+    await expect(model.evaluate(batch)).rejects.toMatchObject({ userMessage: { id: 'engineOutOfMemory' } });
+    expect(released).toEqual(['training']);
+    await engine.dispose();
+  });
+});

@@ -60,7 +60,7 @@ export class OnnxModel implements Model {
   private readonly training = new Map<number, TrainingSession>();
   /** The graph written last, so that the one whose memory was reckoned is not written again. */
   private written: { readonly size: number; readonly graph: TrainingGraph } | undefined;
-  private evaluation: Promise<EvaluationSession> | undefined;
+  private evaluation: EvaluationSession | undefined;
   private readonly evaluationSize: number;
 
   constructor(
@@ -158,8 +158,8 @@ export class OnnxModel implements Model {
   evaluate(batch: Batch): Promise<EvaluationResult> {
     return this.guarded(async () => {
       const { network, evaluationSize } = this;
-      this.evaluation ??= this.openEvaluation(evaluationSize);
-      const { session, feeds, fetches, graph, logits: part } = await this.evaluation;
+      this.evaluation ??= await this.openEvaluation(evaluationSize);
+      const { session, feeds, fetches, graph, logits: part } = this.evaluation;
       const logits = new Float32Array(batch.size * network.outputs);
       const width = elements(network.inputShape);
       for (let start = 0; start < batch.size; start += evaluationSize) {
@@ -184,7 +184,7 @@ export class OnnxModel implements Model {
     this.disposed = true;
     for (const { session } of this.training.values()) await session.release();
     this.training.clear();
-    await (await this.evaluation)?.session.release();
+    await this.evaluation?.session.release();
     this.onDispose();
   }
 
