@@ -45,12 +45,15 @@ export class History {
   readonly warnings: WarningEvent[] = [];
   /** What computed the run so far: one part, or several where it went on with another engine or on another device. */
   readonly engines: EnginePart[] = [];
+  /** What computed last, threads and versions included. */
+  lastUse?: EngineUse;
 
   apply(event: RunEvent): void {
     switch (event.type) {
       case 'started':
         this.started = event;
-        this.engines.push({ ...engineUse(event)!, epoch: 1, step: 0 });
+        this.lastUse = engineUse(event)!;
+        this.engines.push({ ...this.lastUse, epoch: 1, step: 0 });
         break;
       case 'step':
         this.steps.push(event);
@@ -97,6 +100,7 @@ export class History {
   private goOnWith(event: ResumedEvent, before: (part: EnginePart) => boolean): void {
     const use = engineUse(event);
     if (!use) return;
+    this.lastUse = use;
     // An engine none of whose steps are left has computed nothing.
     keep(this.engines, before);
     const last = this.engines[this.engines.length - 1];
@@ -138,9 +142,9 @@ export class History {
 
 /** What an event says of the engine, if it does. */
 function engineUse(event: Partial<EngineUse>): EngineUse | undefined {
-  const { engine, engineReasons, device, threads, versions } = event;
+  const { engine, engineReasons, device, threads, versions, leftOut } = event;
   if (engine === undefined || engineReasons === undefined || device === undefined || !versions) return undefined;
-  return { engine, engineReasons, device, threads, versions };
+  return { engine, engineReasons, device, threads, versions, ...(leftOut && { leftOut }) };
 }
 
 function keep<T>(list: T[], test: (item: T) => boolean): void {

@@ -29,6 +29,7 @@ const report = (engines: Record<string, Availability>, threads?: number) =>
     '1.0.0',
     Object.entries(engines).map(([name, availability]) => provider(name as EngineName, availability)),
     cache,
+    8,
   );
 
 describe('auto', () => {

@@ -46,6 +46,8 @@ export interface EngineUse {
   /** CPU threads that the engine uses, where it has a number of them. */
   readonly threads?: number;
   readonly versions: Readonly<Record<string, string>>;
+  /** Optimizations that it did without, because they went wrong there; absent where it used all. */
+  readonly leftOut?: readonly string[];
 }
 
 /** Losses are natural-log means per example, accuracies fractions, times seconds; epochs count from 1, steps from 0. */

@@ -79,6 +79,12 @@ export const texts = {
   trainerVersion: 'The trainer uses protocol version {theirs}, but this part of ConvLab uses version {ours}.',
   trainerVersionAdvice: 'Reload the window so that both come from the same version.',
   trainerSilent: 'The trainer process did not answer within {seconds} seconds.',
+  trainerNotStarted: 'The trainer process could not be started: {reason}',
+  trainerNotStartedAdvice: 'Reinstall ConvLab, or choose another Node.js.',
+  trainerNotStartedLimitAdvice:
+    'Close other programs, or raise the limits on open files and processes, then try again.',
+  trainerStopTimedOut:
+    'The trainer process was asked to stop and had not finished its step and checkpoint after {seconds} seconds, so it was ended.',
   trainerCrashed: 'The trainer process ended unexpectedly ({how}). Its last output: {lines}',
   trainerCrashedAdvice: 'Resume the run to continue from its last checkpoint; whatever came after it is trained again.',
   trainerOutOfMemory: 'The system ended the trainer process ({how}), most likely because memory ran out.',
@@ -246,6 +252,13 @@ export const texts = {
   lossNotFinite: 'The loss became {loss} in epoch {epoch}, step {step}: training has diverged.',
   figuresNotFinite: 'A gradient became infinite in epoch {epoch}: training has diverged.',
   lossNotFiniteAdvice: 'Use a smaller learning rate (now {learningRate}).',
+  resumedDiffers:
+    'From here on the last digits of the figures may differ from those of a run that was never interrupted: {reasons}',
+  resumedThreads: 'It was computed with {before} threads and now is with {now}.',
+  resumedComputer: 'It was computed by {before} and now is by {now}.',
+  resumedLeftOut: 'It left out {before} and now leaves out {now}.',
+  threadsCapped:
+    'There are {most} processors for ConvLab here: {asked} threads would only hinder one another, so {most} are used.',
   resumeOtherExperiment: 'The run {run} was started with other settings, so it cannot be resumed with these.',
   testing: 'Testing…',
   unexpectedError: 'Something went wrong inside ConvLab ({reason}).',
@@ -315,6 +328,7 @@ export const texts = {
   panelStoppedEarly: 'Stopped before the first step',
   panelInterruptedEarly: 'Interrupted before the first step',
   panelFailedEarly: 'Failed before the first step',
+  stoppingTakes: 'Stopping: finishing the step and writing a checkpoint, which may take {time}…',
   panelStopping: 'Stopping: finishing the step and writing a checkpoint…',
   panelResuming: 'Resuming…',
   panelInterruptedAdvice:

@@ -4,6 +4,7 @@ import { EngineName, engineNames } from '../../core/contracts/events';
 import { EngineRequest } from '../../core/contracts/tasks';
 import type { Availability, Engine, EngineOptions, EngineProvider } from './engine';
 import { onnxProvider } from './onnx/engine';
+import { mostThreads } from './processors';
 import { openProved, ProvedEngine } from './selfCheck';
 import { tensorflowProvider } from './tfjs/provider';
 import { webgpuProvider } from './tfjs/webgpu';
@@ -70,10 +71,17 @@ export async function openEngine(
   choice: EngineChoice = {},
 ): Promise<ChosenEngine> {
   const of = choice.providers ?? providers;
-  const open = (provider: EngineProvider): Promise<ProvedEngine> =>
-    openProved(provider, options, choice.checkEngine, () =>
+  const most = mostThreads();
+  const { threads: asked } = options;
+  const capped = asked !== undefined && asked > most;
+  const open = async (provider: EngineProvider): Promise<ProvedEngine> => {
+    const within = capped ? { ...options, threads: most } : options;
+    const opened = await openProved(provider, within, choice.checkEngine, () =>
       choice.progress?.(message('checkingEngine', { engine: provider.name })),
     );
+    if (!capped || opened.engine.device.threads === undefined) return opened;
+    return { ...opened, warnings: [...opened.warnings, message('threadsCapped', { asked, most })] };
+  };
   if (request !== 'auto') {
     const provider = of.find((p) => p.name === request);
     if (!provider) {

@@ -4,7 +4,7 @@
  * through {@link openProved}, which leaves out an optimization that goes wrong here, or refuses the engine with a sentence.
  */
 import { Message, MessageArg, message, UserError } from '../../core/messages/message';
-import type { Engine, EngineOptions, EngineProvider, Model } from './engine';
+import type { Engine, EngineOptions, EngineProvider, Model, Optimization } from './engine';
 import { fingerprint, firstStep, learningRate, SelfCheckCase, selfCheckCases } from './selfCheckCases';
 import storedFigures from './selfCheckFigures.json';
 
@@ -176,6 +176,8 @@ export interface ProvedEngine {
   readonly engine: Engine;
   /** A sentence for each optimization that it goes without. */
   readonly warnings: readonly Message[];
+  /** These optimizations; none where it computes with all that it has. */
+  readonly leftOut: readonly Optimization[];
 }
 
 /**
@@ -195,16 +197,17 @@ export async function openProved(
   const engine = await provider.open(options);
   onOpened();
   const fault = await check(engine);
-  if (!fault) return { engine, warnings: [] };
+  const without = options.without ?? [];
+  if (!fault) return { engine, warnings: [], leftOut: without };
   const optimizations = engine.optimizations ?? [];
   await engine.dispose().catch(() => undefined);
   const attempts = optimizations.map((optimization) => [optimization]);
   if (optimizations.length > 1) attempts.push([...optimizations]);
   for (const left of attempts) {
-    const reduced = await provider.open({ ...options, without: [...(options.without ?? []), ...left] });
+    const reduced = await provider.open({ ...options, without: [...without, ...left] });
     if (!(await check(reduced))) {
       const args = { engine: engine.name, optimization: left.join(', '), reason: fault };
-      return { engine: reduced, warnings: [message('engineWithout', args)] };
+      return { engine: reduced, warnings: [message('engineWithout', args)], leftOut: [...without, ...left] };
     }
     await reduced.dispose().catch(() => undefined);
   }

@@ -7,6 +7,7 @@ import { Message, message } from '../../core/messages/message';
 import type { EngineName } from '../../core/contracts/events';
 import type { EngineReport, EnginesRequest } from '../../core/contracts/tasks';
 import { probeAll, providers, rank } from '../engines/choose';
+import { mostThreads } from '../engines/processors';
 import { networkSpeed, notesNetworks, usualShapes } from './measure';
 import { cacheFolder } from '../../disk/places';
 import { lastMeasured } from './speeds';
@@ -17,6 +18,7 @@ export async function reportEngines(
   version: string,
   of = providers,
   cache = cacheFolder(),
+  most = mostThreads(),
 ): Promise<EngineReport[]> {
   const probed = await probeAll(of);
   const { candidates, reasons } = rank(probed);
@@ -27,7 +29,8 @@ export async function reportEngines(
       return { engine, usable: false, preferred: false, reason, action, speeds: [] };
     }
     // An engine that tells no number of threads has none to set.
-    const threads = availability.device.threads === undefined ? undefined : (asked ?? availability.device.threads);
+    const threads =
+      availability.device.threads === undefined ? undefined : Math.min(asked ?? availability.device.threads, most);
     const { notes } = availability;
     const device = { ...availability.device, threads };
     const measured = lastMeasured({ engine, device: device.name, threads, convlab: version }, cache);

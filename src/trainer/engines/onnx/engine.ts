@@ -3,12 +3,11 @@
  * where that cannot be used. It is loaded when the engine is opened, never before. choose.ts lists `onnxProvider` among the
  * engines.
  */
-import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-
 import { Message, message, UserError } from '../../../core/messages/message';
 import { Availability, Engine, EngineOptions, EngineProvider, Optimization } from '../engine';
 import { machineMemory } from '../memory';
+import { defaultThreads } from '../processors';
 import { OnnxModel } from './model';
 import {
   firstLine,
@@ -32,7 +31,7 @@ export function onnxProviderOf(library: NativeLibrary = nativeLibrary): EnginePr
       const requested = requestedRuntime({});
       const missing = requested === undefined ? library.missing() : undefined;
       const runtime = requested ?? (missing ? 'web' : 'native');
-      return { usable: true, device: device(runtime, physicalCores()), notes: notesOn(requested, missing) };
+      return { usable: true, device: device(runtime, defaultThreads()), notes: notesOn(requested, missing) };
     },
 
     async open(options: EngineOptions): Promise<Engine> {
@@ -71,7 +70,7 @@ async function openRuntime(
   library: NativeLibrary,
   options: EngineOptions,
 ): Promise<{ runtime: Runtime; notes: readonly Message[] }> {
-  const threads = options.threads ?? physicalCores();
+  const threads = options.threads ?? defaultThreads();
   const requested = requestedRuntime(options);
   if (requested === 'web') return { runtime: await openWeb(threads), notes: notesOn(requested, undefined) };
   let failure = library.missing();
@@ -95,21 +94,4 @@ function notesOn(requested: RuntimeName | undefined, failure: Message | undefine
 function device(runtime: RuntimeName, threads: number): Engine['device'] {
   const processor = cpus()[0]?.model.trim() ?? process.arch;
   return { kind: 'cpu', name: runtime === 'web' ? `WebAssembly, ${processor}` : processor, threads };
-}
-
-/** Cores without hyper-threading: a second thread on one core only takes the first one's cache. */
-function physicalCores(): number {
-  const logical = cpus().length;
-  try {
-    const cores = new Set<string>();
-    let [chip, core] = ['', ''];
-    for (const line of readFileSync('/proc/cpuinfo', 'utf8').split('\n')) {
-      if (line.startsWith('physical id')) chip = line;
-      if (line.startsWith('core id')) core = line;
-      if (line === '' && core) cores.add(`${chip} ${core}`);
-    }
-    return cores.size > 0 ? Math.min(cores.size, logical) : logical;
-  } catch {
-    return logical;
-  }
 }
