@@ -3,9 +3,10 @@
  * set TensorFlow up), passes its messages on, and stops it. The extension host and the terminal use the same client, so a
  * run behaves the same in both.
  */
-import { ChildProcess, execFile, fork } from 'node:child_process';
+import { ChildProcess, execFile, fork, ForkOptions } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
+import { roughDuration } from './core/estimates';
 import { Message, message, UserError } from './core/messages/message';
 import type { FromTrainer, Request, TaskEnd, TaskName, ToTrainer, Update } from './core/contracts/tasks';
 import { protocolVersion } from './core/contracts/events';
@@ -27,7 +28,7 @@ export interface TrainerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Leave the processor to other programs first; true in an editor. */
   readonly lowPriority?: boolean;
-  /** How long a trainer may take to finish its step and write a checkpoint once asked to stop; default 60 s. */
+  /** How long a trainer may take to end once asked to stop, where it does not itself say that it needs longer; default 60 s. */
   readonly graceMs?: number;
 }
 
@@ -61,7 +62,13 @@ const keptLogLines = 20;
 /** The environment that a trainer runs in. */
 export function trainerEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   // Electron behaves as plain Node only when told to; plain Node ignores the variable.
-  const env: NodeJS.ProcessEnv = { ...process.env, ELECTRON_RUN_AS_NODE: '1', ...extra };
+  const env: NodeJS.ProcessEnv = {
+    ...process.env,
+    ELECTRON_RUN_AS_NODE: '1',
+    // Said here too, so that it holds in every thread, whichever loads the library first.
+    ORT_DISABLE_TELEMETRY: '1',
+    ...extra,
+  };
   if (process.platform === 'linux') {
     env['GLIBC_TUNABLES'] = [process.env['GLIBC_TUNABLES'], allocatorTunables].filter(Boolean).join(':');
   }
@@ -93,6 +100,9 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
   private readonly log: string[] = [];
   private hello = false;
   private killedByUs = false;
+  private stopAsked = false;
+  /** How long it says that a stop can take. */
+  private stopTakesMs = 0;
   private spawnError?: Error;
   /** The trainer's own last word. */
   private verdict?: TrainerEnd<T>;
@@ -112,16 +122,27 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
       env: trainerEnvironment(options.env),
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       serialization: 'json',
+      // A window or terminal that is closed takes its process group, and on Windows its job, with it: the trainer writes a
+      // checkpoint first, and ends by itself when the channel closes.
+      detached: true,
+      windowsHide: true,
+    } as ForkOptions);
+    this.child.on('error', (error) => {
+      this.spawnError = error;
+      if (this.child.pid === undefined) this.child.emit('close', null, null);
     });
     if (options.lowPriority && this.child.pid !== undefined) {
       try {
-        os.setPriority(this.child.pid, os.constants.priority.PRIORITY_LOW);
+        // On Windows the lowest class runs only while nothing else does.
+        const { PRIORITY_LOW, PRIORITY_BELOW_NORMAL } = os.constants.priority;
+        os.setPriority(this.child.pid, process.platform === 'win32' ? PRIORITY_BELOW_NORMAL : PRIORITY_LOW);
       } catch {
         // Some systems forbid it; training then competes with the editor on equal terms.
       }
     }
-    this.readLines(this.child.stdout!);
-    this.readLines(this.child.stderr!);
+    // There are none where the process could not be started for want of open files.
+    if (this.child.stdout) this.readLines(this.child.stdout);
+    if (this.child.stderr) this.readLines(this.child.stderr);
     const helloTimer = setTimeout(() => {
       this.verdict = {
         kind: 'crashed',
@@ -133,10 +154,6 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
     this.child.on('message', (raw: FromTrainer<T>) => {
       clearTimeout(helloTimer);
       this.receive(raw);
-    });
-    this.child.on('error', (error) => {
-      this.spawnError = error;
-      if (this.child.pid === undefined) this.child.emit('close', null, null);
     });
     // 'close' comes after the last line of output, unlike 'exit'.
     this.child.once('close', (code: number | null, signal: NodeJS.Signals | null) => {
@@ -151,11 +168,27 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
   }
 
   stop(): Promise<TrainerEnd<T>> {
-    if (this.killTimer === undefined) {
+    if (!this.stopAsked) {
+      this.stopAsked = true;
       this.send({ type: 'stop' });
-      this.killTimer = setTimeout(() => this.kill(), this.options.graceMs ?? 60_000);
+      this.waitForEnd();
     }
     return this.ended;
+  }
+
+  /** Kills the trainer where it takes longer to end than it may, which is told where that is long. */
+  private waitForEnd(): void {
+    const usual = this.options.graceMs ?? 60_000;
+    const ms = Math.max(usual, this.stopTakesMs);
+    if (ms > usual) this.listener.onProgress?.(message('stoppingTakes', { time: roughDuration(ms / 1000) }));
+    clearTimeout(this.killTimer);
+    this.killTimer = setTimeout(() => {
+      if (this.task === 'train') {
+        const advice = message('trainerCrashedAdvice');
+        this.verdict = { kind: 'crashed', message: message('trainerStopTimedOut', { seconds: ms / 1000 }), advice };
+      }
+      this.kill();
+    }, ms);
   }
 
   release(): void {
@@ -194,6 +227,10 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
       case 'progress':
         this.listener.onProgress?.(fromTrainer.message);
         break;
+      case 'stopTakes':
+        this.stopTakesMs = fromTrainer.seconds * 1000;
+        if (this.stopAsked) this.waitForEnd();
+        break;
       case 'update':
         this.listener.onUpdate?.(fromTrainer.update);
         break;
@@ -205,7 +242,16 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
 
   private diagnose(code: number | null, signal: NodeJS.Signals | null): TrainerEnd<T> {
     if (this.killedByUs) return { kind: 'stopped' };
-    if (this.spawnError) this.log.push(this.spawnError.message);
+    if (this.spawnError) {
+      const reason = this.spawnError.message;
+      return {
+        kind: 'crashed',
+        message: message('trainerNotStarted', { reason }),
+        advice: message(
+          /EMFILE|ENFILE|EAGAIN/.test(reason) ? 'trainerNotStartedLimitAdvice' : 'trainerNotStartedAdvice',
+        ),
+      };
+    }
     const how = signal ?? `exit status ${code}`;
     const training = this.task === 'train';
     const otherwise = message(this.task === 'setup' ? 'setupCrashedAdvice' : 'surveyCrashedAdvice');

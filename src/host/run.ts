@@ -158,7 +158,7 @@ export class Run implements vscode.Disposable {
         this.changes.fire({ type: 'state' });
       },
       onProgress: (status) => {
-        if (!this.stopAsked) this.status = status;
+        if (!this.stopAsked || status.id === 'stoppingTakes') this.status = status;
       },
       onLog,
     });

@@ -15,6 +15,7 @@ import { measureEngine } from './tasks/measure';
 import { setup } from './tasks/setup';
 import type { Task } from './tasks/task';
 import { train } from './tasks/train';
+import { allow, startWatchdog } from './watchdog';
 
 const tasks: { readonly [T in TaskName]: Task<T> } = {
   train: { work: train, tidies: true },
@@ -51,6 +52,10 @@ async function begin<T extends TaskName>({
       signal: stopping.signal,
       progress: (text) => void send({ type: 'progress', message: text }),
       update: (update) => void send({ type: 'update', update }),
+      stopTakes: (seconds) => {
+        allow(seconds);
+        void send({ type: 'stopTakes', seconds });
+      },
     });
     end = { kind: 'finished', result };
   } catch (error) {
@@ -66,9 +71,11 @@ if (!process.send) {
   console.error('This is ConvLab’s trainer process; start it with “convlab train”.');
   process.exit(2);
 }
-// A terminal sends Ctrl+C to the whole process group; the parent decides what it means.
+startWatchdog();
+// A terminal may send Ctrl+C to it, too; the parent decides what it means.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => stopping.abort(new Stop('user')));
+process.on('SIGHUP', () => stopping.abort(new Stop('user')));
 process.on('disconnect', () => {
   stopping.abort(new Stop('editorGone'));
   if (begun === undefined || !tasks[begun].tidies) process.exit(0);

@@ -1,17 +1,19 @@
 /** The loop on an engine that is scripted, for what no real engine does on demand. */
 import * as fs from 'node:fs';
+import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { networkOf, resolveExperiment } from '../../src/core/experiment';
 import { findExperiment } from '../../src/disk/experimentFiles';
 import { elements, Network } from '../../src/core/networks/network';
 import { english } from '../../src/core/messages/message';
-import type { RunEvent } from '../../src/core/contracts/events';
+import type { EngineUse, RunEvent } from '../../src/core/contracts/events';
 import type { TrainRequest } from '../../src/core/contracts/tasks';
 import { summarize } from '../../src/disk/runs';
 import { readTrained } from '../../src/trainer/training/checkpoint';
 import type { Engine, EngineProvider, Model, ModelOptions, ModelState } from '../../src/trainer/engines/engine';
 import { Stop } from '../../src/trainer/stop';
+import { differences, optionsAsBefore } from '../../src/trainer/training/resumption';
 import { run } from '../../src/trainer/training/run';
 import { fill, imagesExperiment } from '../unit/drawnImages';
 import { onlyRun, outcomeOf, temporaryFolder } from './convlab';
@@ -287,4 +289,52 @@ it('counts the second validation in the time left where there is no test set', a
   // Of 16 images, 4 are trained; each epoch validates 16 and the end does so again, at a third of a training step.
   expect(step.secondsLeft * step.imagesPerSecond).toBeCloseTo(2 * 16 - 4 + (3 * 16) / 3, 6);
   fs.rmSync(folder, { recursive: true });
+});
+
+it('goes on with the threads that it began with, and says where something else computes', async () => {
+  const asked: (number | undefined)[] = [];
+  const on = (usual: number): EngineProvider => {
+    const provider = scripted([2]);
+    const open: EngineProvider['open'] = async (options) => {
+      asked.push(options.threads);
+      const engine = await provider.open(options);
+      return { ...engine, device: { ...engine.device, threads: options.threads ?? usual } };
+    };
+    return { ...provider, open };
+  };
+  const warnings = (events: RunEvent[]) => events.flatMap((e) => (e.type === 'warning' ? [english(e.message)] : []));
+  expect((await train(on(1), { stopAt: 3 })).outcome).toBe('stopped');
+  const resume = onlyRun(runs);
+  // Another machine, or another number by default: it keeps its own.
+  const second = await train(on(2), { resume, keepEngine: true, stopAt: 3 });
+  expect([second.outcome, asked, warnings(second.events)]).toEqual(['stopped', [undefined, 1], []]);
+  const third = await train(on(2), { resume, keepEngine: true, threads: Math.min(2, os.availableParallelism()) });
+  expect(third.outcome).toBe('finished');
+  expect(warnings(third.events)).toEqual(
+    os.availableParallelism() < 2
+      ? []
+      : [
+          'From here on the last digits of the figures may differ from those of a run that was never interrupted: ' +
+            'It was computed with 1 threads and now is with 2.',
+        ],
+  );
+});
+
+it('goes on as WebAssembly and without the optimizations that were left out', () => {
+  const before: EngineUse = {
+    ...{ engine: 'onnx', engineReasons: [], device: 'a script', threads: 2, leftOut: ['winograd'] },
+    versions: { 'onnxruntime-web': '1' },
+  };
+  vi.stubEnv('CONVLAB_ONNX_RUNTIME', '');
+  expect(optionsAsBefore('onnx', {}, before)).toEqual({ threads: 2, runtime: 'web', without: ['winograd'] });
+  expect(optionsAsBefore('onnx', { threads: 1 }, before)).toMatchObject({ threads: 1 });
+  expect(optionsAsBefore('webgpu', {}, before)).toEqual({});
+  vi.unstubAllEnvs();
+  expect(differences(before, before)).toEqual([]);
+  const native = { ...before, versions: { 'onnxruntime-node': '1' }, leftOut: undefined };
+  expect(differences(before, native).map(english)).toEqual([
+    'From here on the last digits of the figures may differ from those of a run that was never interrupted: ' +
+      'It was computed by onnx, a script, onnxruntime-web 1 and now is by onnx, a script, onnxruntime-node 1. ' +
+      'It left out winograd and now leaves out –.',
+  ]);
 });

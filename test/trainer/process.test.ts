@@ -5,6 +5,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resolveExperiment } from '../../src/core/experiment';
 import { findExperiment } from '../../src/disk/experimentFiles';
+import type { Message } from '../../src/core/messages/message';
 import type { StartedEvent } from '../../src/core/contracts/events';
 import { startTask } from '../../src/trainerClient';
 import { temporaryFolder } from './convlab';
@@ -18,6 +19,7 @@ interface Seen {
   readonly priority: number;
   /** Of each of its threads; on Linux alone. */
   readonly niceness: readonly number[];
+  readonly warnings: readonly Message[];
 }
 
 /** Starts a trainer, looks at it while it trains, and ends it. */
@@ -26,6 +28,7 @@ async function look(options: { threads?: number; lowPriority?: boolean }): Promi
   const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', { epochs: 1000 });
   let started: StartedEvent | undefined;
   let seen: Seen | undefined;
+  const warnings: Message[] = [];
   const trainer = startTask(
     'train',
     { experiment, engine: 'onnx', threads, runsFolder: runs },
@@ -34,9 +37,10 @@ async function look(options: { threads?: number; lowPriority?: boolean }): Promi
       onUpdate: (update) => {
         for (const event of update.type === 'events' ? update.events : []) {
           if (event.type === 'started') started = event;
+          if (event.type === 'warning') warnings.push(event.message);
           if (event.type !== 'step' || seen) continue;
           const pid = trainer.pid!;
-          seen = { started: started!, priority: os.getPriority(pid), niceness: nicenessOf(pid) };
+          seen = { started: started!, priority: os.getPriority(pid), niceness: nicenessOf(pid), warnings };
           // Node starts some of its threads when it first needs them: the look that sees most of them counts. By the end
           // of the epoch there would be more that compute.
           setTimeout(() => {
@@ -73,9 +77,11 @@ describe('priority', () => {
 
   onLinux('is low for the threads that compute, too', async () => {
     const low = (seen: Seen) => seen.niceness.filter((n) => n === os.constants.priority.PRIORITY_LOW).length;
-    const [one, three] = [await look({ lowPriority: true, threads: 1 }), await look({ lowPriority: true, threads: 3 })];
+    const most = os.availableParallelism();
+    const one = await look({ lowPriority: true, threads: 1 });
+    const all = await look({ lowPriority: true, threads: most });
     // The main thread computes and has helpers; Node's own threads, which were there before, keep their priority.
-    expect(low(three) - low(one)).toBe(2);
+    expect(low(all) - low(one)).toBe(most - 1);
   });
 });
 
@@ -96,8 +102,17 @@ describe('threads', () => {
   });
 
   onLinux('are as many as asked for', async () => {
-    const [one, four] = [await look({ threads: 1 }), await look({ threads: 4 })];
-    expect([one.started.threads, four.started.threads]).toEqual([1, 4]);
-    expect(four.niceness.length - one.niceness.length).toBe(3);
+    const most = os.availableParallelism();
+    const [one, all] = [await look({ threads: 1 }), await look({ threads: most })];
+    expect([one.started.threads, all.started.threads]).toEqual([1, most]);
+    expect(all.niceness.length - one.niceness.length).toBe(most - 1);
+    expect(all.warnings).toEqual([]);
+  });
+
+  it('are never more than the processors there are, which is said', async () => {
+    const most = os.availableParallelism();
+    const { started, warnings } = await look({ threads: 1000 });
+    expect(started.threads).toBe(most);
+    expect(warnings).toEqual([{ id: 'threadsCapped', args: { asked: 1000, most } }]);
   });
 });

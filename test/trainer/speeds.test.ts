@@ -38,7 +38,7 @@ describe('convlab engines', () => {
     expect(line.speeds).toEqual([]);
     const person = await convlab(['engines', '--threads', '1'], undefined, { env });
     expect(person.out).toMatch(
-      /onnx: can train here \(.+, 1 thread\)(; “auto” takes it)?\n {2}How fast it is has not been measured yet;/,
+      /onnx: can train here \(.+, 1 thread\)(; “auto” chooses it)?\n {2}How fast it is has not been measured yet;/,
     );
     expect(fs.existsSync(env.CONVLAB_CACHE)).toBe(false);
   });
@@ -64,7 +64,7 @@ describe('convlab engines', () => {
     expect(onnx(other.out).speeds[0]!.cached).toBe(false);
     const person = await convlab(measure, undefined, { env });
     expect(person.out).toMatch(
-      /onnx: can train here \(.+, 1 thread\)(; “auto” takes it)?\n {2}LeNet-5, 32×32, batches of 64: [\d,]+ images\/s\n/,
+      /onnx: can train here \(.+, 1 thread\)(; “auto” chooses it)?\n {2}LeNet-5, 32×32, batches of 64: [\d,]+ images\/s\n/,
     );
     // Without measuring, what was measured is told all the same, for as many threads.
     const known = await convlab(['engines', '--threads', '1', '--json'], undefined, { env });

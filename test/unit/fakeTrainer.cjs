@@ -1,6 +1,7 @@
 /**
  * A trainer that speaks the protocol and trains nothing, for tests of the editor's side. FAKE_TRAINER tells what it does
- * after its first events: 'finish', 'wait' (until told to stop or left alone), 'crash', 'fail', or 'deaf' (hears no stop).
+ * after its first events: 'finish', 'wait' (until told to stop or left alone), 'crash', 'fail', 'deaf' (hears no stop),
+ * or 'slow' (takes a second to stop, and says so).
  * Asked to train, it writes the request and the proxy variables beside itself; asked for estimates, it writes the request beside itself and answers the seconds of FAKE_ESTIMATES, a JSON array whose
  * nulls are answered without a figure; without the variable it crashes. Requests about datasets and examples are written down too. Asked for engines, it answers FAKE_ENGINES, a JSON
  * array. Asked to measure, it writes the request beside itself; under 'wait' it then waits to be told to stop. Asked to set
@@ -172,7 +173,10 @@ const tasks = { train, estimate, measure, setup: setUp, dataset, examples, engin
 
 process.on('message', (message) => {
   if (message.type === 'begin') tasks[message.task](message.request);
-  else if (message.type === 'stop' && folder && behaviour !== 'deaf') stop('user');
+  else if (message.type === 'stop' && folder && behaviour === 'slow') {
+    process.send({ type: 'stopTakes', seconds: 60 });
+    setTimeout(() => stop('user'), 1000);
+  } else if (message.type === 'stop' && folder && behaviour !== 'deaf') stop('user');
 });
 process.on('disconnect', () => (folder ? stop('editorGone') : process.exit(0)));
 process.send({ type: 'hello', protocol: 1 });

@@ -103,9 +103,27 @@ describe('training', () => {
     );
     await until(() => run.history.steps.length === 2);
     await run.stop();
-    expect(await trained).toEqual({ kind: 'stopped' });
+    expect(await trained).toMatchObject({ kind: 'crashed', message: { id: 'trainerStopTimedOut' } });
+    expect(run.history.failed?.message.id).toBe('trainerStopTimedOut');
     // It could not write that it was stopped, so the run may be resumed like one that was interrupted.
-    expect(run.state).toBe('interrupted');
+    expect(Run.read(run.folder!).state).toBe('interrupted');
+  });
+
+  test('a trainer that says how long its checkpoint takes is given that time, and the user is told', async () => {
+    vi.stubEnv('FAKE_TRAINER', 'slow');
+    const run = Run.toStart(experiment);
+    const statuses: (string | undefined)[] = [];
+    run.onDidChange(() => statuses.push(run.status?.id));
+    const trained = run.train(
+      { engine: 'auto', runsFolder: runsFolderOf(workspace) },
+      { script, graceMs: 200 },
+      () => undefined,
+    );
+    await until(() => run.history.steps.length === 2);
+    await run.stop();
+    expect(await trained).toEqual({ kind: 'stopped' });
+    expect(statuses).toContain('stoppingTakes');
+    expect(run.state).toBe('stopped');
   });
 
   test('a crash becomes a sentence of the run, and the run can go on', async () => {

@@ -191,6 +191,7 @@ describe('measuring', () => {
           else told.unmeasured.push(`${update.network}: ${english(update.reason)}`);
         },
         signal,
+        stopTakes: () => undefined,
       },
     );
   const truth = (of: StepShape) => of.batchSize / (overhead + rate * multiplyAdds(of) * of.batchSize);

@@ -247,5 +247,7 @@ export type FromTrainer<T extends TaskName = TaskName> =
   /** What the trainer is doing ('loadingData', …), for a status line. */
   | { readonly type: 'progress'; readonly message: Message }
   | { readonly type: 'update'; readonly update: Update<T> }
+  /** How long it can take from being asked to stop until all is written, in seconds; told when that changes. */
+  | { readonly type: 'stopTakes'; readonly seconds: number }
   /** Sent once, last. */
   | { readonly type: 'ended'; readonly end: TaskEnd<T> };

@@ -76,10 +76,13 @@ function coresOf({ platform, file, output }: ProcessorSources): number | undefin
     platform === 'darwin'
       ? output('/usr/sbin/sysctl', ['-n', 'hw.physicalcpu'])
       : platform === 'win32'
-        ? output(join(process.env['SystemRoot'] ?? 'C:\\Windows', 'System32\\WindowsPowerShell\\v1.0\\powershell.exe'), [
-            ...['-NoProfile', '-NonInteractive', '-Command'],
-            '(Get-CimInstance Win32_Processor | Measure-Object -Property NumberOfCores -Sum).Sum',
-          ])
+        ? output(
+            join(process.env['SystemRoot'] ?? 'C:\\Windows', 'System32\\WindowsPowerShell\\v1.0\\powershell.exe'),
+            [
+              ...['-NoProfile', '-NonInteractive', '-Command'],
+              '(Get-CimInstance Win32_Processor | Measure-Object -Property NumberOfCores -Sum).Sum',
+            ],
+          )
         : undefined;
   const cores = Number(told?.trim() || NaN);
   return Number.isInteger(cores) && cores > 0 ? cores : undefined;
@@ -122,7 +125,9 @@ function cpuQuota(file: ProcessorSources['file']): number | undefined {
       const folder = join(root, at);
       const [quota, period] = isSecond
         ? (file(join(folder, 'cpu.max')) ?? '').trim().split(' ').map(Number)
-        : [file(join(folder, 'cpu.cfs_quota_us')), file(join(folder, 'cpu.cfs_period_us'))].map((t) => Number(t ?? NaN));
+        : [file(join(folder, 'cpu.cfs_quota_us')), file(join(folder, 'cpu.cfs_period_us'))].map((t) =>
+            Number(t ?? NaN),
+          );
       if (quota! > 0 && period! > 0) quotas.push(quota! / period!);
       if (at === '/') break;
     }

@@ -10,6 +10,8 @@ export interface TaskSurroundings<T extends TaskName> {
   readonly signal: AbortSignal;
   progress(message: Message): void;
   update(update: Update<T>): void;
+  /** Says how long it can take from a request to stop until all is written, in seconds; the usual needs no word. */
+  stopTakes(seconds: number): void;
 }
 
 export interface Task<T extends TaskName> {

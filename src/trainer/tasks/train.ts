@@ -11,7 +11,7 @@ const sendIntervalMs = 80;
 /** @throws UserError where the run failed, the signal's reason where it was stopped; both are told as an event before */
 export async function train(
   request: TrainRequest,
-  { version, signal, progress, update }: TaskSurroundings<'train'>,
+  { version, signal, progress, update, stopTakes }: TaskSurroundings<'train'>,
 ): Promise<undefined> {
   const experiment = parseResolved(request.experiment, request.experiment?.id ?? 'experiment');
   let pending: RunEvent[] = [];
@@ -33,6 +33,7 @@ export async function train(
           pending.push(...events);
           timer ??= setTimeout(flush, sendIntervalMs);
         },
+        stopTakes,
         runFolder: (folder) => update({ type: 'run', folder }),
       },
     );

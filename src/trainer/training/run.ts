@@ -15,6 +15,7 @@ import { Checkpoints } from './cadence';
 import { Checkpoint, checkDiskSpace, readNewest } from './checkpoint';
 import { Loop, stepsPerEpoch } from './loop';
 import { isPositionOf } from './position';
+import { differences, optionsAsBefore } from './resumption';
 import type { Position } from './statistics';
 import type { Dataset } from '../data/dataset';
 import { openDataset, OpenOptions } from '../data/open';
@@ -35,6 +36,8 @@ export interface Surroundings extends EngineChoice, Pick<OpenOptions, 'cacheByte
   emit(events: readonly RunEvent[]): void;
   progress(message: Message): void;
   runFolder(folder: string): void;
+  /** Told how long it can take from a request to stop until all is written, in seconds. */
+  stopTakes?(seconds: number): void;
   /** Looked at after every step and every evaluated batch; its reason is a `Stop`. */
   readonly signal: AbortSignal;
 }
@@ -97,6 +100,7 @@ export async function run(request: TrainRequest, surroundings: Surroundings): Pr
       device: engine.device.name,
       threads: engine.device.threads,
       versions: { convlab: surroundings.version, node: process.versions.node, ...engine.versions },
+      ...(opened.leftOut.length > 0 && { leftOut: opened.leftOut }),
     };
     if (!before.started) {
       emit({
@@ -123,7 +127,7 @@ export async function run(request: TrainRequest, surroundings: Surroundings): Pr
         : reachedBy(folder, network, stepsPerEpoch(dataset.counts.train, batchSize), before, use, emit);
     await model.load(checkpoint?.state ?? (await initialState(network, experiment, source, finding)));
     const checkpoints = new Checkpoints(folder, model, parameterCount(network) * bytesPerParameter);
-    const around = { ...surroundings, emit, stopTakes: () => undefined };
+    const around = { ...surroundings, emit, stopTakes: whenLonger(surroundings.stopTakes) };
     const loop = new Loop(experiment, network, model, dataset, checkpoints, around, checkpoint?.position);
     position = loop.position;
     const result = await loop.train();
@@ -148,12 +152,16 @@ export async function run(request: TrainRequest, surroundings: Surroundings): Pr
  * @throws UserError when it cannot be used; a run is never given another engine without being asked
  */
 async function openEngineOf(request: TrainRequest, surroundings: Surroundings): Promise<ChosenEngine> {
-  const options = { threads: request.threads };
-  const { keepEngine, resume } = request;
-  const kept = keepEngine && resume !== undefined ? readHistory(resume).engines.at(-1)?.engine : undefined;
-  if (kept === undefined) return openEngine(request.engine, options, surroundings);
+  const { keepEngine, resume, threads } = request;
+  const before = resume === undefined ? undefined : readHistory(resume).lastUse;
+  const kept = keepEngine ? before?.engine : undefined;
+  if (kept === undefined) {
+    const { engine } = request;
+    const options = engine === 'auto' ? { threads } : optionsAsBefore(engine, { threads }, before);
+    return openEngine(engine, options, surroundings);
+  }
   try {
-    const opened = await openEngine(kept, options, surroundings);
+    const opened = await openEngine(kept, optionsAsBefore(kept, { threads }, before), surroundings);
     return { ...opened, reasons: [message('engineKept', { engine: kept }), ...opened.warnings] };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -231,5 +239,14 @@ function reachedBy(
   const lost = missing.filter((each) => !restored.some((event) => event.epoch === each));
   if (restored.length > 0) emit({ type: 'warning', message: message('eventsRestored', { count: restored.length }) });
   if (lost.length > 0) emit({ type: 'warning', message: message('eventsLost', { epochs: lost.join(', ') }) });
+  if (checkpoint) for (const text of differences(before.lastUse, use)) emit({ type: 'warning', message: text });
   return checkpoint;
+}
+
+/** Passes on what is considerably more than what was passed on before. */
+function whenLonger(tell: (seconds: number) => void = () => undefined): (seconds: number) => void {
+  let told = 0;
+  return (seconds) => {
+    if (seconds > 1.2 * told) tell((told = seconds));
+  };
 }

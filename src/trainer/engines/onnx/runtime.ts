@@ -51,6 +51,8 @@ export interface NativeLibrary {
 export const nativeLibrary: NativeLibrary = {
   missing: () => missingBuild(process.platform, process.arch),
   load: async () => {
+    // It would keep a device's number and a queue of events in the user's cache folder, and look its collector's name up.
+    process.env['ORT_DISABLE_TELEMETRY'] = '1';
     const module = (await import('onnxruntime-node')) as OrtApi & { default?: OrtApi };
     return module.default ?? module;
   },

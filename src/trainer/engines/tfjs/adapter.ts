@@ -8,6 +8,7 @@ import { freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Message, message } from '../../../core/messages/message';
+import { findProgram } from './programs';
 
 /** An adapter as WebGPU's GPUAdapterInfo describes it. */
 export interface Adapter {
@@ -129,8 +130,11 @@ async function videoMemory(vendor: string): Promise<number | undefined> {
   if (vendor === 'apple' || vendor === 'intel') return totalmem() / 2;
   try {
     if (vendor === 'nvidia') {
+      // By its whole path: a bare name could be a program of the workspace.
+      const program = findProgram('nvidia-smi');
+      if (program === undefined) return undefined;
       const query = ['--query-gpu=memory.free', '--format=csv,noheader,nounits'];
-      const { stdout } = await promisify(execFile)('nvidia-smi', query, { timeout: 5000, windowsHide: true });
+      const { stdout } = await promisify(execFile)(program, query, { timeout: 5000, windowsHide: true });
       const sizes = stdout.trim().split('\n').map(Number);
       return sizes.every(Number.isFinite) ? Math.max(...sizes) * 2 ** 20 : undefined;
     }

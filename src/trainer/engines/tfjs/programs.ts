@@ -75,7 +75,9 @@ export async function runProgram(
   const end = () => {
     if (child.pid === undefined) return;
     if (process.platform === 'win32') {
-      execFile('taskkill', ['/pid', String(child.pid), '/T', '/F'], { windowsHide: true }, () => child.kill());
+      // By its whole name: Windows looks for a bare one in the current folder first.
+      const taskkill = join(process.env['SystemRoot'] ?? 'C:\\Windows', 'System32', 'taskkill.exe');
+      execFile(taskkill, ['/pid', String(child.pid), '/T', '/F'], { windowsHide: true }, () => child.kill());
       return;
     }
     try {

@@ -26,6 +26,7 @@ import { fusedKernels } from './kernels';
 import { tfjsEngine } from './model';
 import { NodeBackend, nodeBackend } from './nodeBackend';
 import { Tf } from './program';
+import { findProgram } from './programs';
 
 /** The provider of native TensorFlow; the parameters are other than the defaults only in tests. */
 export function tensorflowProviderOf(locate = findInstallation, findGpu = nvidiaGpu): EngineProvider {
@@ -157,8 +158,11 @@ export async function nvidiaGpu(): Promise<Gpu | undefined> {
   if (visible === 'none') return undefined;
   const first = visible?.split(',')[0];
   const query = [...(first ? [`--id=${first}`] : []), '--query-gpu=name,memory.free', '--format=csv,noheader,nounits'];
+  // By its whole path: a bare name could be a program of the workspace.
+  const program = findProgram('nvidia-smi');
+  if (program === undefined) return undefined;
   try {
-    const { stdout } = await util.promisify(execFile)('nvidia-smi', query, { timeout: 5000, windowsHide: true });
+    const { stdout } = await util.promisify(execFile)(program, query, { timeout: 5000, windowsHide: true });
     const [name, free] = stdout.split('\n')[0]!.split(', ');
     const mebibytes = Number(free);
     if (!name || !Number.isFinite(mebibytes)) return undefined;
