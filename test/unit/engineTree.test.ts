@@ -146,7 +146,7 @@ describe('the view tells', () => {
   test('what went wrong when the trainer cannot say it, and looks again when that is clicked', async () => {
     configure('convlab.node', path.join(folder, 'no-node'));
     const [failed] = await items();
-    expect(failed!.engine.label).toMatch(/^The trainer process ended unexpectedly.*no-node/);
+    expect(failed!.engine.label).toMatch(/^The trainer process could not be started: .*no-node/);
     expect(commandOf(failed!.engine)).toMatchObject({ command: 'convlab.refreshEngines' });
     fake.settings['convlab.node'] = '';
     await run('convlab.refreshEngines');
