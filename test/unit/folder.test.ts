@@ -5,7 +5,8 @@ import sharp from 'sharp';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ResolvedExperiment } from '../../src/core/experiment';
 import { english } from '../../src/core/messages/message';
-import type { Dataset, Part } from '../../src/trainer/data/dataset';
+import type { Dataset } from '../../src/trainer/data/dataset';
+import type { Part } from '../../src/trainer/data/split';
 import { decode, FlawedImage, sniff } from '../../src/trainer/data/decode';
 import { indexFolder } from '../../src/trainer/data/folder';
 import { openDataset, OpenOptions } from '../../src/trainer/data/open';
@@ -376,6 +377,14 @@ describe('a run that goes on', () => {
   it('says so where an image is missing or another one', async () => {
     await fill(folder, { cat: 4, dog: 4 });
     const { split } = await open();
+    const original = fs.readFileSync(path.join(folder, 'cat/1.jpg'));
+    const other = Buffer.from(original);
+    // Another image of the same size.
+    other[400]! ^= 1;
+    put(folder, 'cat/1.jpg', other);
+    await expect(open({ stored: split })).rejects.toThrow(/1\.jpg has changed since this run started/);
+    put(folder, 'cat/1.jpg', original);
+    expect((await open({ stored: split })).split).toEqual(split);
     put(folder, 'cat/1.jpg', await drawn(999, 60, 60).jpeg().toBuffer());
     await expect(open({ stored: split })).rejects.toThrow(/1\.jpg has changed since this run started/);
     fs.rmSync(path.join(folder, 'cat/1.jpg'));

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ResolvedExperiment } from '../../src/core/experiment';
-import type { Part } from '../../src/trainer/data/dataset';
+import type { Part } from '../../src/trainer/data/split';
 import { Candidate, drawSplit, readSplit, StoredSplit, writeSplit } from '../../src/trainer/data/split';
 import { temporaryFolder } from './drawnImages';
 

@@ -1,7 +1,8 @@
 /** Cuts a dataset's part into batches, reading the next ones while the engine works on the one before. */
 import { permutation, Purpose, streamKey } from '../../core/random';
 import type { Batch } from '../engines/engine';
-import type { Dataset, Part } from './dataset';
+import type { Dataset } from './dataset';
+import type { Part } from './split';
 
 /**
  * The batches of one training epoch, in an order that is a function of seed and epoch. The last one may be smaller.

@@ -3,9 +3,7 @@ import type { ResolvedExperiment } from '../../core/experiment';
 import type { Message } from '../../core/messages/message';
 import type { DataProvenance } from '../../core/contracts/events';
 import type { StepPosition } from '../engines/engine';
-import type { StoredSplit } from './split';
-
-export type Part = 'train' | 'validation' | 'test';
+import type { Part, StoredSplit } from './split';
 
 export interface Dataset {
   readonly classNames: readonly string[];

@@ -2,12 +2,12 @@
  * A folder of images with one sub-folder per class: which layout it has, and every file in it by name and first bytes,
  * without decoding any. Links are never followed, so nothing outside of the folder is read and no image is met twice.
  */
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { message, UserError } from '../../core/messages/message';
 import { Flaw, flawOf, sniff, sniffedBytes } from './decode';
-import type { Part } from './dataset';
-import type { Candidate } from './split';
+import type { Candidate, Part } from './split';
 import { breathe } from '../stop';
 
 /** A file that cannot be used. */
@@ -40,6 +40,9 @@ interface Layout {
   readonly givenParts: readonly Part[];
 }
 
+/** So many first bytes tell an image from another of the same size: its header, and the beginning of what it shows. */
+const headBytes = 4096;
+
 /** How deep below the folder that the user names its classes are looked for. */
 const deepestLayout = 3;
 /** Files that systems put beside images. */
@@ -70,7 +73,7 @@ export async function indexFolder(folder: string, signal = new AbortController()
   const layout = findLayout(root, deepestLayout) ?? fail(folder, root);
   const candidates: Candidate[] = [];
   const leftOut: LeftOut[] = [];
-  const buffer = Buffer.alloc(sniffedBytes);
+  const buffer = Buffer.alloc(headBytes);
   let seen = 0;
   for (const { folder: classFolder, label, part } of layout.folders) {
     const before = candidates.length;
@@ -78,7 +81,7 @@ export async function indexFolder(folder: string, signal = new AbortController()
       const name = path.relative(root, entry.file).split(path.sep).join('/');
       const found = entry.flaw ?? look(entry.file, buffer);
       if (typeof found === 'string') leftOut.push({ name, flaw: found });
-      else candidates.push({ name, label, bytes: found.bytes, ...(part ? { part } : {}) });
+      else candidates.push({ name, label, ...found, ...(part ? { part } : {}) });
       if (++seen % 256 === 0) await breathe(signal);
     }
     if (candidates.length === before && !sameClassElsewhere(layout, label, part, classFolder)) {
@@ -99,14 +102,15 @@ export async function indexFolder(folder: string, signal = new AbortController()
 const sameClassElsewhere = (layout: Layout, label: number, part: Part | undefined, folder: string): boolean =>
   layout.folders.some((other) => other.label === label && other.part === part && other.folder !== folder);
 
-/** Size of an image, or what is wrong with the file. */
-function look(file: string, buffer: Buffer): { bytes: number } | Flaw {
+/** Size and first bytes of an image, or what is wrong with the file. */
+function look(file: string, buffer: Buffer): { bytes: number; head: string } | Flaw {
   let descriptor: number | undefined;
   try {
     descriptor = fs.openSync(file, 'r');
-    const bytes = fs.readSync(descriptor, buffer, 0, sniffedBytes, 0);
+    const bytes = fs.readSync(descriptor, buffer, 0, headBytes, 0);
     const { size } = fs.fstatSync(descriptor);
-    return flawOf(sniff(buffer.subarray(0, bytes), bytes)) ?? { bytes: size };
+    const head = createHash('sha256').update(buffer.subarray(0, bytes)).digest('hex').slice(0, 16);
+    return flawOf(sniff(buffer.subarray(0, Math.min(bytes, sniffedBytes)), bytes)) ?? { bytes: size, head };
   } catch {
     return 'unreadable';
   } finally {

@@ -8,13 +8,13 @@ import { datasetTitles, ResolvedExperiment } from '../../core/experiment';
 import { Message, message, UserError } from '../../core/messages/message';
 import type { DataProvenance } from '../../core/contracts/events';
 import { cacheBound, createCache, ImageCache, SharedCache } from './cache';
-import type { Dataset, Part } from './dataset';
+import type { Dataset } from './dataset';
 import { Flaw, mostPixels } from './decode';
 import { indexFolder, LeftOut } from './folder';
 import { Loader, ImageLost } from './loader';
 import type { Item, Plan } from './prepare';
 import type { Image } from './raster';
-import { Allotment, Candidate, drawSplit, Example, parts, StoredSplit } from './split';
+import { Allotment, Candidate, drawSplit, Example, Part, parts, StoredSplit } from './split';
 import { breathe } from '../stop';
 
 /** Images that can be had, before they are divided. */
@@ -183,10 +183,10 @@ async function choose(
               loader,
               root,
             );
-      tried.forEach(({ name, label, bytes }, i) => {
+      tried.forEach(({ name, label, bytes, head }, i) => {
         const flaw = found[i];
         if (flaw) leftOut.push({ name, flaw });
-        else good.push({ name, label, bytes });
+        else good.push({ name, label, bytes, ...(head && { head }) });
       });
       done += tried.length - found.filter(Boolean).length;
       if (!held) progress(message('checkingImages', { done, total }));
@@ -269,13 +269,14 @@ function heldCache({ held }: ImageSource, examples: readonly Example[]): SharedC
 
 /** A run that goes on must meet the images that it began with. */
 function checkUnchanged(stored: StoredSplit, source: ImageSource): void {
-  const sizes = new Map(source.candidates.map(({ name, bytes }) => [name, bytes]));
+  const there = new Map(source.candidates.map((candidate) => [candidate.name, candidate]));
   for (const part of parts) {
-    for (const { name, bytes } of stored.parts[part]) {
-      if (sizes.get(name) === bytes) continue;
+    for (const { name, bytes, head } of stored.parts[part]) {
+      const now = there.get(name);
+      if (now?.bytes === bytes && (head === undefined || head === now.head)) continue;
       const file = path.join(source.root, name);
       throw new UserError(
-        sizes.has(name) ? message('imageChanged', { file }) : message('imageMissing', { file }),
+        now ? message('imageChanged', { file }) : message('imageMissing', { file }),
         message('imageChangedAdvice'),
       );
     }

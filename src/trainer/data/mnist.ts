@@ -11,7 +11,8 @@ import { datasetTitles, ResolvedExperiment } from '../../core/experiment';
 import { message, UserError } from '../../core/messages/message';
 import type { DataProvenance } from '../../core/contracts/events';
 import { permutation, Purpose, streamKey } from '../../core/random';
-import { Dataset, normalizations, Part } from './dataset';
+import { Dataset, normalizations } from './dataset';
+import type { Part } from './split';
 import { Raster, resizeAxis } from './raster';
 
 const title = datasetTitles.mnist;

@@ -7,7 +7,8 @@ import * as path from 'node:path';
 import type { ResolvedExperiment } from '../../core/experiment';
 import { message, UserError } from '../../core/messages/message';
 import { permutation, Purpose, streamKey } from '../../core/random';
-import type { Part } from './dataset';
+
+export type Part = 'train' | 'validation' | 'test';
 
 export const parts: readonly Part[] = ['train', 'validation', 'test'];
 
@@ -18,6 +19,8 @@ export interface Example {
   readonly label: number;
   /** Size of the file. */
   readonly bytes: number;
+  /** SHA-256 of its first bytes, 16 hexadecimal digits; absent where the source is of one piece, and in older runs. */
+  readonly head?: string;
 }
 
 export interface Candidate extends Example {
@@ -130,12 +133,14 @@ function shareOut(n: number, fractions: readonly number[]): number[] | undefined
 const splitFile = 'split.json';
 
 /** The text of split.json: one line per image, so that it can be read and compared. */
-export function splitText({ parts: examples, ...head }: StoredSplit): string {
+export function splitText({ parts: examples, ...rest }: StoredSplit): string {
   const lines = parts.map((part) => {
-    const rows = examples[part].map(({ name, label, bytes }) => `   ${JSON.stringify([name, label, bytes])}`);
+    const rows = examples[part].map(
+      ({ name, label, bytes, head }) => `   ${JSON.stringify([name, label, bytes, ...(head ? [head] : [])])}`,
+    );
     return `  ${JSON.stringify(part)}: [${rows.length ? `\n${rows.join(',\n')}` : ''}]`;
   });
-  return `${JSON.stringify(head).slice(0, -1)},"parts":{\n${lines.join(',\n')}\n}}\n`;
+  return `${JSON.stringify(rest).slice(0, -1)},"parts":{\n${lines.join(',\n')}\n}}\n`;
 }
 
 /**
@@ -170,11 +175,12 @@ function checked(value: StoredSplit): StoredSplit {
   if (!Array.isArray(classNames) || !classNames.every((name) => typeof name === 'string'))
     throw new Error('classNames');
   const read = (part: Part): Example[] =>
-    (value.parts[part] as unknown as [unknown, unknown, unknown][]).map(([name, label, bytes]) => {
+    (value.parts[part] as unknown as [unknown, unknown, unknown, unknown][]).map(([name, label, bytes, head]) => {
       if (typeof name !== 'string' || !isInside(name)) throw new Error(`name ${JSON.stringify(name)}`);
       if (typeof label !== 'number' || !(label in classNames)) throw new Error(`label ${String(label)}`);
       if (typeof bytes !== 'number') throw new Error(`size ${String(bytes)}`);
-      return { name, label, bytes };
+      if (head !== undefined && typeof head !== 'string') throw new Error('digest');
+      return { name, label, bytes, ...(head && { head }) };
     });
   return {
     format,
