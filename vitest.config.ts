@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** Three layers: `unit` needs nothing but Node, `engines` the numerical libraries, `trainer` starts the real child process. */
+/**
+ * Four layers: `unit` needs nothing but Node, `engines` the numerical libraries, `trainer` starts the real child process,
+ * `pages` draws in a real Chromium.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -16,6 +19,7 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      { test: { name: 'pages', include: ['test/pages/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
     ],
   },
 });

@@ -6,13 +6,11 @@
  *   node scripts/panel-preview.mjs [--out DIR] [--scene NAME] [--theme NAME] [--width PX] [--height PX]
  *                                  [--language en|zh-tw|zh-cn] [--tab NAME] [--run metrics.jsonl]
  *   node scripts/panel-preview.mjs --measure [--steps 10000]
- *   node scripts/panel-preview.mjs --check
  *
- * --check tries what the panel does: buttons, keyboard, changes, a resumption, another theme. Without --scene, --theme or --width it photographs all of them. It fails on console errors and on whatever the
- * policy refuses. CHROMIUM names the browser (default /usr/bin/chromium).
+ * What the pages do is tested in test/pages. Without --scene, --theme or --width it photographs all of them. It fails on console errors and on whatever the
+ * policy refuses. CONVLAB_CHROMIUM names the browser (default /usr/bin/chromium).
  */
 import { build } from 'esbuild';
-import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -30,7 +28,6 @@ const { values: options } = parseArgs({
     tab: { type: 'string' },
     run: { type: 'string' },
     measure: { type: 'boolean', default: false },
-    check: { type: 'boolean', default: false },
     steps: { type: 'string', default: '10000' },
   },
 });
@@ -513,7 +510,7 @@ const page_ = `<!DOCTYPE html>
 </html>`;
 
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  executablePath: process.env.CONVLAB_CHROMIUM ?? '/usr/bin/chromium',
   args: [
     '--no-sandbox',
     '--disable-gpu',
@@ -650,95 +647,8 @@ async function measure() {
   await page.close();
 }
 
-/** What a user does with the panel and what the extension host tells it, tried in the browser. */
-async function check() {
-  const page = await open('dark', 1000, 900);
-  const post = async (message) => {
-    await page.evaluate((message) => window.postMessage(message), message);
-    await settle(page);
-  };
-  const by = (id) => page.locator(`[data-testid="${id}"]`);
-  const sent = () => page.evaluate(() => window.sent.splice(0));
-  const counts = () => by('chart').evaluate((chart) => [chart.dataset.trainPoints, chart.dataset.epochs].map(Number));
-  assert.deepEqual(await sent(), [{ type: 'ready', protocol: protocolVersion }]);
-
-  const run = madeUp({ epochsDone: 3, share: 0.5, curve: learns });
-  const steps = run.events.filter((event) => event.type === 'step');
-  await post(snapshot({ ...run, events: run.events.slice(0, 1), state: 'running' }, 'en'));
-  assert.deepEqual(await counts(), [0, 0]);
-  await post({ type: 'changes', events: run.events.slice(1) });
-  assert.deepEqual(await counts(), [steps.length, 3]);
-  assert.equal(await by('state').getAttribute('data-state'), 'running');
-  assert.match(await by('state').innerText(), /4 of 10/);
-  assert.match(await by('time-left').innerText(), /min/);
-  assert.equal(await by('progress').getAttribute('aria-valuenow'), '35');
-  assert.equal(await by('epoch-table').locator('tbody tr').count(), 3);
-  assert.equal(await by('resume').isVisible(), false);
-
-  // Keyboard: a button by Enter, then the tabs by arrow.
-  await by('stop').press('Enter');
-  assert.deepEqual(await sent(), [{ type: 'stop' }]);
-  await settle(page);
-  assert.match(await by('state').innerText(), /Stopping/);
-  assert.equal(await by('stop').getAttribute('disabled'), '');
-  await by('tab-epochs').focus();
-  await page.keyboard.press('ArrowRight');
-  await page.keyboard.press('ArrowRight');
-  await settle(page);
-  assert.equal(await by('diagnostic-gradientNorm').locator('canvas').isVisible(), true);
-  assert.equal(await by('layer-table').locator('tbody tr').count(), lenetLayers.length);
-
-  await post({ type: 'changes', events: [{ type: 'stopped', reason: 'user', epoch: 4, step: 429 }] });
-  await post({ type: 'state', state: 'stopped' });
-  await by('resume').click();
-  assert.deepEqual(await sent(), [{ type: 'resume' }]);
-  // The trainer goes on from an older checkpoint: what came after it is taken back.
-  await post({ type: 'changes', events: [{ type: 'resumed', time: '2025-01-02T00:00:00Z', epoch: 3, step: 0 }] });
-  await post({ type: 'state', state: 'running' });
-  assert.deepEqual(await counts(), [steps.filter((step) => step.epoch < 3).length, 2]);
-
-  await by('legend-stepLoss').click();
-  assert.equal(await by('legend-stepLoss').getAttribute('aria-pressed'), 'false');
-  await page.evaluate((theme) => window.setTheme(theme), {
-    kind: themes.light.kind,
-    variables: { ...fonts, ...themes.light.variables },
-  });
-  await settle(page);
-  // The chart's pixels, not only the style sheet's: the validation curve in the light theme's green.
-  const green = await by('chart')
-    .locator('canvas')
-    .evaluate((canvas) => {
-      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-      let found = 0;
-      for (let i = 0; i < data.length; i += 4)
-        if (data[i] === 0x38 && data[i + 1] === 0x8a && data[i + 2] === 0x34) found++;
-      return found;
-    });
-  assert.ok(green > 50, `${green} pixels in the light theme's green`);
-
-  const whole = madeUp({ epochsDone: 10, curve: learns });
-  await post(snapshot(finish(whole), 'zh-tw'));
-  assert.equal(await by('test-accuracy').innerText(), '0.9891');
-  assert.equal(await by('state').getAttribute('data-state'), 'finished');
-  assert.match(await by('epoch-line').innerText(), /^輪次 \[10\/10\] 訓練損失: /);
-  // The tab stays the one that was chosen.
-  assert.equal(await by('diagnostic-gradientNorm').isVisible(), true);
-  assert.deepEqual(await page.evaluate(() => window.acquireVsCodeApi().getState()), {
-    run: whole.run,
-    tab: 'diagnostics',
-  });
-  await by('tab-confusion').click();
-  await settle(page);
-  assert.equal(await by('confusion').locator('tbody tr').count(), 10);
-
-  await post({ type: 'snapshot', protocol: protocolVersion + 1, snapshot: {} });
-  assert.match(await by('error').innerText(), /version/);
-  console.log('The panel does what it should.');
-  await page.close();
-}
-
 try {
-  await (options.measure ? measure() : options.check ? check() : photograph());
+  await (options.measure ? measure() : photograph());
 } finally {
   await browser.close();
 }
