@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { DatasetName, Experiment, resolveExperiment } from '../core/experiment';
+import type { DatasetName, Experiment, Preset } from '../core/experiment';
 import { findExperiment } from '../disk/experimentFiles';
 import { message, UserError } from '../core/messages/message';
 import { networks } from '../core/networks/catalog';
@@ -31,7 +31,7 @@ import {
 } from './picks';
 import { Run } from './run';
 import { resumable, RunLine, RunList } from './runList';
-import { overridesFromSettings, presetSetting } from './settings';
+import { presetSetting, resolveWithSettings } from './settings';
 import { confirm, notify } from './show';
 
 /** Commands that train one experiment are called this and its id. */
@@ -107,15 +107,13 @@ export class Commands implements vscode.Disposable {
 
   /** @param start a finished run to start from; the new run becomes its neighbour */
   private async train(experiment: Experiment, start?: RunLine): Promise<void> {
-    const overrides = {
-      ...overridesFromSettings(),
-      ...(start && { 'network.weights': { run: start.name } }),
-    };
+    const overrides = start && { 'network.weights': { run: start.name } };
+    const resolve = (preset: Preset) => resolveWithSettings(experiment, preset, overrides);
     const wish = presetSetting();
-    const preset = wish === 'ask' ? await pickPreset(experiment, overrides, this.estimator) : wish;
+    const preset = wish === 'ask' ? await pickPreset(experiment, resolve, this.estimator) : wish;
     if (preset === undefined) return;
     const runsFolder = start && path.dirname(start.folder);
-    this.panels.show(this.live.start(resolveExperiment(experiment, preset, overrides), runsFolder));
+    this.panels.show(this.live.start(resolve(preset), runsFolder));
   }
 
   /** @param target a run, an experiment of the tree, or nothing: the run that is being trained */
@@ -232,7 +230,7 @@ export class Commands implements vscode.Disposable {
     if (isNode(target, 'experiment')) experiment = target.experiment;
     else if (isDataset(target)) experiment = this.exampleOf(target.name);
     else experiment = await pickExperiment(this.experiments.usable);
-    if (experiment) this.examples.show(resolveExperiment(experiment, 'course', overridesFromSettings()));
+    if (experiment) this.examples.show(resolveWithSettings(experiment, 'course'));
   }
 
   /** An experiment on a dataset, one that augments where there is one. */

@@ -3,16 +3,7 @@
  * is meant. Every function resolves to undefined when the user leaves without choosing.
  */
 import * as vscode from 'vscode';
-import {
-  DatasetName,
-  datasetNames,
-  Experiment,
-  Overrides,
-  Preset,
-  presetNames,
-  ResolvedExperiment,
-  resolveExperiment,
-} from '../core/experiment';
+import { DatasetName, datasetNames, Experiment, Preset, presetNames, ResolvedExperiment } from '../core/experiment';
 import { roughDuration } from '../core/estimates';
 import { message } from '../core/messages/message';
 import { MessageId } from '../core/messages/texts';
@@ -95,11 +86,11 @@ export function pickExperimentToStart(
  */
 export async function pickPreset(
   experiment: Experiment,
-  overrides: Overrides,
+  resolve: (preset: Preset) => ResolvedExperiment,
   estimator: Estimator,
 ): Promise<Preset | undefined> {
   const known = presetNames.filter((name) => name === 'course' || experiment.presets[name]);
-  const resolved = known.map((name) => resolveExperiment(experiment, name, overrides));
+  const resolved = known.map(resolve);
   const times = known.map(() => t(message('estimateMeasuring')));
   const told = new Set<number>();
   const estimating = estimator.start(

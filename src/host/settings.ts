@@ -5,7 +5,7 @@
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import type { DatasetName, Overrides, Preset } from '../core/experiment';
+import { DatasetName, Experiment, Overrides, Preset, ResolvedExperiment, resolveExperiment } from '../core/experiment';
 import { message, UserError } from '../core/messages/message';
 import { engineNames } from '../core/contracts/events';
 import { EngineRequest } from '../core/contracts/tasks';
@@ -45,14 +45,22 @@ export function tensorflowPythonSetting(): string | undefined {
 export const trainWith = (engine: EngineRequest): Thenable<void> =>
   vscode.workspace.getConfiguration(section).update('engine', engine, vscode.ConfigurationTarget.Global);
 
-/** The settings that shorten runs, as overrides of an experiment. */
-export function overridesFromSettings(): Overrides {
-  const overrides: Record<string, number> = {};
+/**
+ * An experiment as a new run trains it under the settings that shorten runs: `epochs` takes the place of the preset's,
+ * `limit` caps its examples, so that a preset with fewer keeps them.
+ * @throws UserError where the settings do not fit
+ */
+export function resolveWithSettings(
+  experiment: Experiment,
+  preset: Preset,
+  overrides: Overrides = {},
+): ResolvedExperiment {
   const epochs = wholeNumber('epochs', 10_000);
   const limit = wholeNumber('limit', 1e9);
-  if (epochs) overrides['epochs'] = epochs;
-  if (limit) overrides['limit'] = limit;
-  return overrides;
+  const all = { ...(epochs && { epochs }), ...overrides };
+  const resolved = resolveExperiment(experiment, preset, all);
+  if (!limit || (resolved.limit !== undefined && resolved.limit <= limit)) return resolved;
+  return resolveExperiment(experiment, preset, { ...all, limit });
 }
 
 const dataFolderSettings: Partial<Record<DatasetName, string>> = { mnist: 'mnistFolder', 'cat-dog': 'catDogFolder' };

@@ -230,6 +230,24 @@ describe('training', () => {
     expect(experiment).toMatchObject({ id: 'lenet5-mnist', preset: 'quick', epochs: 2, limit: 640 });
   });
 
+  test('the setting for the number of examples is a cap: a preset with fewer keeps them', async () => {
+    fake.settings['convlab.limit'] = 30_000;
+    const limitOf = async (preset: string) => {
+      fake.settings['convlab.preset'] = preset;
+      const before = runFolders();
+      await train('finish');
+      await until(() => texts().length === before.length + 1);
+      const folder = runFolders().find((name) => !before.includes(name))!;
+      const record = JSON.parse(fs.readFileSync(path.join(folder, 'run.json'), 'utf8')) as {
+        experiment: { limit?: number };
+      };
+      return record.experiment.limit;
+    };
+    open();
+    expect(await limitOf('quick')).toBe(20_000);
+    expect(await limitOf('course')).toBe(30_000);
+  });
+
   test('status bar: the epoch of one run, the number of several', async () => {
     open();
     await trainingUntilSteps();
