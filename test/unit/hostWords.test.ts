@@ -75,7 +75,6 @@ describe('words from a folder', () => {
       for (const text of [item.tooltip]) expect(text ?? '').not.toMatch(obeyed);
       // Labels are plain text to VS Code; what steers a screen is out of them all the same.
       for (const text of [item.label, item.description, spoken]) {
-         
         expect(text ?? '').not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/);
       }
     }
@@ -111,7 +110,7 @@ describe('words from a folder', () => {
     await until(() => fake.statusBar?.visible);
     const { text, tooltip } = fake.statusBar!;
     expect(panel.title).toContain('␛[31m');
-     
+
     expect(panel.title).not.toMatch(/[\u0000-\u001f\u202a-\u202e]/);
     expect(tooltip).toContain('[Go on] (command:');
     expect(tooltip).not.toMatch(obeyed);
@@ -126,7 +125,6 @@ describe('words from a folder', () => {
     log.showError(new Error(hostile));
     expect(fake.log).toHaveLength(4);
     for (const line of fake.log) {
-       
       expect(line).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e]/);
     }
     // A line that is one stays one: nothing can pass for the log's own next line.
