@@ -168,7 +168,9 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
   }
 
   stop(): Promise<TrainerEnd<T>> {
-    if (!this.stopAsked) {
+    // One that has not said hello has begun nothing that it could put in order.
+    if (!this.hello) this.kill();
+    else if (!this.stopAsked) {
       this.stopAsked = true;
       this.send({ type: 'stop' });
       this.waitForEnd();
@@ -241,7 +243,9 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
   }
 
   private diagnose(code: number | null, signal: NodeJS.Signals | null): TrainerEnd<T> {
-    if (this.killedByUs) return { kind: 'stopped' };
+    // A terminal's signal reaches a trainer as well, perhaps before it has begun to listen for it.
+    const asked = signal === 'SIGINT' || signal === 'SIGTERM' || signal === 'SIGHUP';
+    if (this.killedByUs || asked) return { kind: 'stopped' };
     if (this.spawnError) {
       const reason = this.spawnError.message;
       return {
@@ -300,7 +304,8 @@ export interface ExportRequest {
  * @throws UserError that says why there is no file
  */
 export function exportInProcess({ run, format, out }: ExportRequest, script: string): Promise<void> {
-  const args = [script, 'export', run, '--format', format, '--out', out, '--json'];
+  // The editor has asked already whether a file that is there is to be replaced.
+  const args = [script, 'export', run, '--format', format, '--out', out, '--force', '--json'];
   return new Promise((resolve, reject) => {
     execFile(process.execPath, args, { env: trainerEnvironment() }, (error, stdout, stderr) => {
       if (!error) return resolve();

@@ -47,6 +47,7 @@ async function begin<T extends TaskName>({
     if (protocol !== protocolVersion) {
       throw new UserError(message('trainerVersion', { theirs: protocolVersion, ours: protocol }));
     }
+    stopping.signal.throwIfAborted();
     const result = await tasks[task].work(request, {
       version: packageJson.version,
       signal: stopping.signal,

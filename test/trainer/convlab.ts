@@ -45,38 +45,50 @@ export function convlab(
     onStart,
     env: extra,
     dist = 'dist',
+    cwd,
+    stdout = 'pipe',
+    detached = false,
   }: {
     onText?: (text: string, kill: () => void) => void;
     onStart?: (kill: (signal: NodeJS.Signals) => void) => void;
     env?: Record<string, string>;
     /** Where the program lies. */
     dist?: string;
+    /** Where the user stands. */
+    cwd?: string;
+    /** A file descriptor to write to. */
+    stdout?: 'pipe' | number;
+    /** Whether it leads a process group of its own; signals then go to all of it, as a terminal's do. */
+    detached?: boolean;
   } = {},
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const env = { ...process.env, LANG: 'C', LC_ALL: 'C', CONVLAB_CACHE: cache, ...extra };
+    const env = { ...process.env, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', CONVLAB_CACHE: cache, ...extra };
     const child = spawn(process.execPath, [path.resolve(dist, 'cli.js'), ...args], {
       env,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd,
+      detached,
+      stdio: ['ignore', stdout, 'pipe'],
     });
-    onStart?.((signal) => child.kill(signal));
+    const send = (signal: NodeJS.Signals) => void (detached ? process.kill(-child.pid!, signal) : child.kill(signal));
+    onStart?.(send);
     let out = '';
     let error = '';
     let rest = '';
     const events: RunEvent[] = [];
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
       out += chunk;
-      onText?.(chunk, () => child.kill('SIGINT'));
+      onText?.(chunk, () => send('SIGINT'));
       const lines = (rest + chunk).split('\n');
       rest = lines.pop()!;
       for (const line of lines) {
         if (!line.startsWith('{')) continue;
         const event = JSON.parse(line) as RunEvent;
         events.push(event);
-        onEvent?.(event, (signal) => child.kill(signal));
+        onEvent?.(event, send);
       }
     });
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (error += chunk));
+    child.stderr!.setEncoding('utf8').on('data', (chunk: string) => (error += chunk));
     child.on('error', reject);
     child.on('close', (status) => resolve({ status, out, error, events }));
   });

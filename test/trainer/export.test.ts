@@ -104,3 +104,24 @@ it('says that a run has not finished, or that its checkpoints are gone, and leav
   ]);
   expect(fs.existsSync(out)).toBe(false);
 });
+
+it('replaces only what may be replaced', async () => {
+  const ask = async (out: string, ...more: string[]) => {
+    const { status, error } = await convlab(['export', run, '--format', 'pth', '--out', out, ...more]);
+    return [status, error];
+  };
+  const mine = path.join(root, 'mine.pth');
+  fs.writeFileSync(mine, 'mine');
+  expect(await ask(mine)).toEqual([1, expect.stringMatching(/mine\.pth exists already\. .*--force/)]);
+  expect(fs.readFileSync(mine, 'utf8')).toBe('mine');
+  expect(await ask(mine, '--force')).toEqual([0, '']);
+  expect(fs.statSync(mine).size).toBeGreaterThan(1000);
+  const checkpoints = path.join(run, 'checkpoints');
+  const before = fs.readdirSync(checkpoints);
+  for (const out of [path.join(run, 'run.json'), path.join(checkpoints, 'new.pth')]) {
+    expect(await ask(out, '--force')).toEqual([1, expect.stringMatching(/lies in the folder of the run/)]);
+  }
+  expect(fs.readdirSync(checkpoints)).toEqual(before);
+  expect(JSON.parse(fs.readFileSync(path.join(run, 'run.json'), 'utf8'))).toHaveProperty('experiment');
+  expect(await ask(root, '--force')).toEqual([1, expect.stringMatching(/not a regular file/)]);
+});
