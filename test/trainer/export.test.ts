@@ -89,10 +89,7 @@ it('says that a run has not finished, or that its checkpoints are gone, and leav
     fs.truncateSync(path.join(broken, 'checkpoints', name), 1000);
   }
   const damaged = await convlab(['export', broken, '--format', 'onnx', '--out', out]);
-  expect([damaged.status, damaged.error]).toEqual([
-    1,
-    expect.stringMatching(/no checkpoint that can be read: .*damaged/),
-  ]);
+  expect([damaged.status, damaged.error]).toEqual([1, expect.stringMatching(/no readable checkpoint: .*damaged/)]);
   const events = path.join(broken, 'metrics.jsonl');
   fs.writeFileSync(events, fs.readFileSync(events, 'utf8').replace(/.*"finished".*\n/, ''));
   const unfinished = await convlab(['export', broken, '--format', 'onnx', '--out', out]);
