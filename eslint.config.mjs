@@ -1,4 +1,5 @@
 import tseslint from 'typescript-eslint';
+import { floorsRule } from './scripts/eslintFloors.mjs';
 
 /** Who may import whom (docs/architecture.md): each part of the house names what it must not reach. */
 const forbid = (files, group, message) => ({
@@ -17,6 +18,11 @@ export default tseslint.config(
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       '@typescript-eslint/no-non-null-assertion': 'off',
     },
+  },
+  {
+    files: ['src/**'],
+    plugins: { convlab: { rules: { floors: floorsRule } } },
+    rules: { 'convlab/floors': 'error' },
   },
   forbid(
     ['src/core/**'],

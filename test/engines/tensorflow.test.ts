@@ -15,7 +15,7 @@ import { findInstallation, packageFolder, readRecord, tryOut } from '../../src/t
 import { fusedKernels } from '../../src/trainer/engines/tfjs/kernels';
 import { tfjsEngine } from '../../src/trainer/engines/tfjs/model';
 import { nodeBackend } from '../../src/trainer/engines/tfjs/nodeBackend';
-import { Tf } from '../../src/trainer/engines/tfjs/program';
+import type { Tf } from '../../src/trainer/engines/tfjs/api';
 import { tensorflowProvider } from '../../src/trainer/engines/tfjs/provider';
 import { everyLayer, networkOf } from './cases';
 import { describeEngine } from './conformance';

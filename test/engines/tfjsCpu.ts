@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Tf } from '../../src/trainer/engines/tfjs/program';
+import type { Tf } from '../../src/trainer/engines/tfjs/api';
 
 /**
  * Bundles TensorFlow.js as Node can load it.

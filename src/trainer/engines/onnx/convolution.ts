@@ -5,19 +5,10 @@
  * With the batch innermost every step is a matrix product over [positions × batch] columns, copied in runs of the batch.
  * A convolution becomes three-dimensional, of kernel size 1 along the batch, which ONNX Runtime unfolds block by block.
  */
-import { elements, Op } from '../../../core/networks/network';
+import { elements } from '../../../core/networks/network';
+import { ConvOp, Convolution, outputSize } from './convolutionRule';
 import { Graph, Value } from './graph';
 import { suitsWinograd, winogradConvolution } from './winograd';
-
-export type ConvOp = Extract<Op, { kind: 'conv' }>;
-
-/** A convolution's output and its backward rules. */
-export interface Convolution {
-  readonly y: Value;
-  /** [out, in × kernel height × kernel width] */
-  readonly weightGradient: (dy: Value) => Value;
-  readonly inputGradient: (dy: Value) => Value;
-}
 
 /**
  * Up to this size the unfolded input is computed once, kept for the backward pass, and multiplied by the weight directly.
@@ -26,15 +17,6 @@ export interface Convolution {
 const keptColumnsBytes = 16 * 2 ** 20;
 /** The weight's gradient unfolds the input in blocks of rows of about this size. */
 const columnBlockBytes = 32 * 2 ** 20;
-
-/** Output rows and columns. */
-export function outputSize({ kernel, stride, padding: p }: ConvOp, x: Value): readonly [number, number] {
-  const [h, w] = x.shape.slice(1) as [number, number];
-  return [
-    Math.floor((h + p.top + p.bottom - kernel[0]) / stride[0]) + 1,
-    Math.floor((w + p.left + p.right - kernel[1]) / stride[1]) + 1,
-  ];
-}
 
 /** The transforms of Winograd's algorithm cost as much as it saves where there are fewer input or output channels. */
 const winogradChannels = 64;

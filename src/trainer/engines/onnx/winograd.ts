@@ -5,7 +5,7 @@
  *
  * Rounding is about 1e-5 of the largest output, ten times that of the direct product.
  */
-import { ConvOp, Convolution, outputSize } from './convolution';
+import { ConvOp, Convolution, outputSize } from './convolutionRule';
 import { Graph, Value } from './graph';
 
 /** Pixels of a tile per axis: outputs of the tile + kernel size - 1. */

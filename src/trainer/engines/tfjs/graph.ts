@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Attribute, dataTypes, encodeSavedModel, NodeSpec, savedModelTag } from './graphDef';
 import { Binding, BindingAttribute, Metadata, NodeBackend, nodeBackend, Values } from './nodeBackend';
-import { Tensor, Tf } from './program';
+import type { Tensor, Tf } from './api';
 
 /** "node:index": a tensor of a graph. */
 export type Output = `${string}:${number}`;

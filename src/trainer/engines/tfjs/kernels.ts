@@ -4,7 +4,7 @@
  * there; every other backend does without.
  */
 import { nodeBackend } from './nodeBackend';
-import { Tensor, Tf } from './program';
+import type { Tensor, Tf } from './api';
 
 export interface FusedKernels {
   /** The gradient before a ReLU: `dy` where its output is positive, else 0. */

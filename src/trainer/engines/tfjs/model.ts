@@ -20,7 +20,8 @@ import { passWarnings } from '../memory';
 import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
 import type { FusedKernels } from './kernels';
 import type { Values } from './nodeBackend';
-import { Program, Tensor, Tf, TrainingMode, TrainingRecord } from './program';
+import type { Tensor, Tf } from './api';
+import { Program, TrainingMode, TrainingRecord } from './program';
 import { StepGraph, StepResults, StepScalars } from './stepGraph';
 
 export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'versions'> {

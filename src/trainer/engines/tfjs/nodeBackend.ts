@@ -2,7 +2,7 @@
  * What tfjs-node's backend has beside TensorFlow.js's own interface: TensorFlow's C API, through an N-API binding
  * (nodejs_kernel_backend.ts and tfjs_binding.ts of @tensorflow/tfjs-node 4.22). kernels.ts and graph.ts build on it.
  */
-import type { Tensor, Tf } from './program';
+import type { Tensor, Tf } from './api';
 
 export type Values = Float32Array | Int32Array | Uint8Array;
 

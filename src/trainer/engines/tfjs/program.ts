@@ -8,11 +8,9 @@
  */
 import type * as tfjs from '@tensorflow/tfjs-core';
 import type { FusedKernels } from './kernels';
+import type { Tensor, Tf } from './api';
 import { Network, Node, Op, Padding, Parameter } from '../../../core/networks/network';
 
-/** The TensorFlow.js API: tfjs-core, or a package that exports it. */
-export type Tf = typeof tfjs;
-export type Tensor = tfjs.Tensor;
 type Tensor4D = tfjs.Tensor4D;
 type OpOf<Kind extends Op['kind']> = Extract<Op, { kind: Kind }>;
 

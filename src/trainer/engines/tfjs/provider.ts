@@ -25,7 +25,7 @@ import {
 import { fusedKernels } from './kernels';
 import { tfjsEngine } from './model';
 import { NodeBackend, nodeBackend } from './nodeBackend';
-import { Tf } from './program';
+import type { Tf } from './api';
 import { findProgram } from './programs';
 
 /** The provider of native TensorFlow; the parameters are other than the defaults only in tests. */

@@ -7,7 +7,7 @@
 import { dataTypes } from './graphDef';
 import { Feed, GraphWriter, LoadedGraph, Output, Recorder } from './graph';
 import { Values } from './nodeBackend';
-import { Tensor, Tf } from './program';
+import type { Tensor, Tf } from './api';
 
 /** What a step changes, or only reads, in the order of Network.parameters and Network.buffers. */
 export interface StepState {
