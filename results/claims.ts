@@ -2,7 +2,7 @@
  * The claims of the course notes, each with a rule that decides from measured figures whether ConvLab's runs agree,
  * disagree, or cannot show it at their size. Nothing here is decided by hand; report.ts prints what the rules say.
  */
-import { median } from '../../src/core/statistics';
+import { median } from '../src/core/statistics';
 import { asManyDigits, augmentationAlone, MeasuredEpoch, MeasuredRun, stepAlone } from './measured';
 
 export type Verdict = 'agrees' | 'disagrees' | 'cannot be shown at this size' | 'not yet run';

@@ -4,10 +4,10 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { median } from '../../src/core/statistics';
-import { datasetTitles, ResolvedExperiment } from '../../src/core/experiment';
-import { english } from '../../src/core/messages/message';
-import { networks } from '../../src/core/networks/catalog';
+import { median } from '../src/core/statistics';
+import { datasetTitles, ResolvedExperiment } from '../src/core/experiment';
+import { english } from '../src/core/messages/message';
+import { networks } from '../src/core/networks/catalog';
 import { claims, figure, finalLevel, finder, isStuck, mean, shown } from './claims';
 import { draw, Line, Chart } from './charts';
 import type { MeasuredRun, ResultsFile, Wanted } from './measured';
@@ -42,7 +42,7 @@ function introduction({ runs, machine, shared }: ResultsFile, wishes: readonly W
   const count = photographs && Object.values(photographs.examples).reduce((a, b) => a + b, 0);
   return [
     '# Results',
-    'Written by `npm run results` from ConvLab’s own runs; every figure is one that a run printed, and the verdicts are decided by the rules in `bench/parts/claims.ts`, not by hand.',
+    'Written by `npm run results` from ConvLab’s own runs; every figure is one that a run printed, and the verdicts are decided by the rules in `results/claims.ts`, not by hand.',
     [
       `Runs made: ${runs.length} of ${wishes.length}. Engine: ${[...versions].join(', ') || 'none yet'}; ${machine}.`,
       photographs ? `Cats and dogs: ${count} photographs, split by the seed.` : '',

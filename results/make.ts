@@ -21,8 +21,8 @@ import { parseArgs } from 'node:util';
 import { ResolvedExperiment, resolveExperiment } from '../src/core/experiment';
 import { findExperiment } from '../src/disk/experimentFiles';
 import { listRuns, readHistory, RunSummary } from '../src/disk/runs';
-import { measured, MeasuredRun, ResultsFile, Wanted, wanted } from './parts/measured';
-import { writeReport } from './parts/report';
+import { measured, MeasuredRun, ResultsFile, Wanted, wanted } from './measured';
+import { writeReport } from './report';
 
 const docs = 'docs';
 const figures = path.join(docs, 'results.json');

@@ -1,13 +1,13 @@
 /**
  * What the results page is made of: the runs that it wants, and the figures that are kept of each in docs/results.json.
- * bench/results.ts makes the runs; claims.ts and report.ts read the figures.
+ * make.ts makes the runs; claims.ts and report.ts read the figures.
  */
-import type { DatasetName, Preset, ResolvedExperiment } from '../../src/core/experiment';
-import { median } from '../../src/core/statistics';
-import type { History } from '../../src/core/history';
-import { english, Message } from '../../src/core/messages/message';
-import type { NetworkName } from '../../src/core/networks/catalog';
-import type { EpochEvent } from '../../src/core/contracts/events';
+import type { DatasetName, Preset, ResolvedExperiment } from '../src/core/experiment';
+import { median } from '../src/core/statistics';
+import type { History } from '../src/core/history';
+import { english, Message } from '../src/core/messages/message';
+import type { NetworkName } from '../src/core/networks/catalog';
+import type { EpochEvent } from '../src/core/contracts/events';
 
 /** One run that the page wants; `name` identifies it in the figures. */
 export interface Wanted {
