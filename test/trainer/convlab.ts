@@ -4,8 +4,10 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { Stop } from '../../src/trainer/stop';
+import type { ResolvedExperiment } from '../../src/core/experiment';
 import type { RunEvent } from '../../src/core/contracts/events';
 import { readEvents, readHistory } from '../../src/disk/runs';
+import { startTask, TrainerEnd } from '../../src/trainerClient';
 
 export interface Result {
   readonly status: number | null;
@@ -92,6 +94,33 @@ export function convlab(
     child.on('error', reject);
     child.on('close', (status) => resolve({ status, out, error, events }));
   });
+}
+
+/** A moment for a trainer to die at: the nth call of its kind for a file of this name, counted from 1. */
+export interface Death {
+  /** In the middle of a write; before a rename of the file to another name; before its bytes are on the disk. */
+  readonly call: 'write' | 'rename' | 'flush';
+  readonly file: string;
+  readonly nth: number;
+}
+
+/**
+ * Trains in the real child process until it dies by SIGKILL at that moment, for certain.
+ * @param resume the run to go on with
+ * @returns how it ended for whoever started it
+ */
+export function dying(
+  experiment: ResolvedExperiment,
+  runsFolder: string,
+  { call, file, nth }: Death,
+  resume?: string,
+): Promise<TrainerEnd<'train'>> {
+  const env = {
+    NODE_OPTIONS: `--require ${JSON.stringify(path.resolve('test/trainer/dieAtWrite.cjs'))}`,
+    CONVLAB_TEST_DEATH: JSON.stringify({ call, file, nth }),
+  };
+  const request = { experiment, engine: 'onnx' as const, threads: 1, runsFolder, resume };
+  return startTask('train', request, { script: path.resolve('dist/trainer.js'), env }, {}).ended;
 }
 
 /** The only run of a runs folder. */

@@ -2,12 +2,10 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readHistory, summarize } from '../../src/disk/runs';
-import type { RunEvent } from '../../src/core/contracts/events';
-import { startTask } from '../../src/trainerClient';
+import { summarize } from '../../src/disk/runs';
 import { findExperiment } from '../../src/disk/experimentFiles';
 import { resolveExperiment } from '../../src/core/experiment';
-import { convlab, curve, onlyRun, small, temporaryFolder } from './convlab';
+import { convlab, curve, Death, dying, onlyRun, small, temporaryFolder } from './convlab';
 
 let runs: string;
 beforeEach(() => (runs = temporaryFolder()));
@@ -15,6 +13,9 @@ afterEach(() => fs.rmSync(runs, { recursive: true, force: true }));
 
 /** More steps than are done between asking for a stop and its being heard of, also on a busy machine. */
 const longer = [...small, '--limit', '6400'];
+
+const lenet5 = (overrides: Record<string, unknown>) =>
+  resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', overrides);
 
 describe('a run', () => {
   it('trains, tells its events in order, and ends with the test accuracy', async () => {
@@ -85,57 +86,49 @@ describe('a run that is interrupted', () => {
     expect(curve(run)).toEqual(curve(onlyRun(whole)));
   });
 
-  it('killed again and again, resumes to exactly the unbroken curve, and says how the trainer died', async () => {
-    // Far more epochs than pass before a signal arrives.
-    const epochs = 40;
-    const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'course', {
-      limit: 640,
-      epochs,
-    });
-    let run: string | undefined;
-    /** Trains on, and kills the trainer at the first event that is asked for. */
-    const killAt = (asked: (event: RunEvent) => boolean) =>
-      new Promise<unknown>((resolve) => {
-        const trainer = startTask(
-          'train',
-          { experiment, engine: 'onnx', threads: 1, runsFolder: runs, resume: run },
-          { script: path.resolve('dist/trainer.js') },
-          {
-            onUpdate: (update) => {
-              if (update.type === 'run') run = update.folder;
-              else if (update.type === 'events' && update.events.some(asked)) process.kill(trainer.pid!, 'SIGKILL');
-            },
-          },
-        );
-        void trainer.ended.then(resolve);
-      });
-    const moments: ((event: RunEvent) => boolean)[] = [
-      // Before the first checkpoint, after it, in the middle of an epoch, and right after a resumption.
-      (event) => event.type === 'step',
-      (event) => event.type === 'epoch' && event.epoch === 1,
-      (event) => event.type === 'step' && event.epoch >= 3 && event.step >= 5,
-      (event) => event.type === 'resumed',
+  it('killed again and again, in the middle of whatever it writes, goes on to exactly the unbroken curve', async () => {
+    const experiment = lenet5({ limit: 640, epochs: 4 });
+    const whole = path.join(runs, 'whole');
+    const events = 'metrics.jsonl';
+    const deaths: [Death, number][] = [
+      // Before there is a checkpoint, with half a line of events.
+      [{ call: 'write', file: events, nth: 3 }, 0],
+      // In the first checkpoint of all, half written, and again when it is whole but not yet on the disk.
+      [{ call: 'write', file: 'last.safetensors.tmp', nth: 5 }, 0],
+      [{ call: 'flush', file: 'last.safetensors.tmp', nth: 1 }, 0],
+      // Between two checkpoints; then where the one before has been moved away and its successor has not its name yet.
+      [{ call: 'flush', file: 'last.safetensors.tmp', nth: 2 }, 1],
+      [{ call: 'rename', file: 'last.safetensors.tmp', nth: 1 }, 1],
+      // While the best parameters get their name, and in the events of an epoch that has a checkpoint before it.
+      [{ call: 'rename', file: 'best.safetensors.tmp', nth: 1 }, 1],
+      [{ call: 'write', file: events, nth: 4 }, 1],
     ];
-    for (const moment of moments) {
-      expect(await killAt(moment)).toMatchObject({ kind: 'crashed' });
-      expect(summarize(run!).state).toBe('interrupted');
+    let run: string | undefined;
+    for (const [death, checkpoints] of deaths) {
+      const end = await dying(experiment, runs, death, run);
+      // What a process that is killed from outside most likely died of.
+      expect(end, JSON.stringify(death)).toMatchObject({ kind: 'crashed', message: { id: 'trainerOutOfMemory' } });
+      run = onlyRun(runs);
+      expect(summarize(run).state).toBe('interrupted');
+      const kept = ['last', 'previous'].filter((name) =>
+        fs.existsSync(path.join(run!, `checkpoints/${name}.safetensors`)),
+      );
+      expect(kept.length, JSON.stringify(death)).toBeGreaterThanOrEqual(checkpoints);
     }
     const resumed = await convlab(['train', '--resume', run!, '--threads', '1']);
     expect(resumed.error).toBe('');
     expect(resumed.status).toBe(0);
-    const whole = temporaryFolder();
-    await convlab(['train', ...small, '--epochs', String(epochs), '--runs', whole]);
+    await convlab(['train', ...small, '--epochs', '4', '--runs', whole]);
     expect(curve(run!)).toEqual(curve(onlyRun(whole)));
-    fs.rmSync(whole, { recursive: true });
   });
 
   it('falls back to the checkpoint before a damaged one and says so', async () => {
-    // Thirty epochs to go: it cannot be faster than the signal.
-    await convlab(['train', ...small, '--epochs', '30', '--runs', runs, '--json'], (event, kill) => {
-      if (event.type === 'epoch' && event.epoch === 2) kill('SIGTERM');
-    });
+    // However long checkpoints take here, one is written after the first epoch of each part and after the last epoch.
+    const death = { call: 'flush', file: 'last.safetensors.tmp', nth: 2 } as const;
+    await dying(lenet5({ limit: 640, epochs: 4 }), runs, death);
+    await dying(lenet5({ limit: 640, epochs: 4 }), runs, death, onlyRun(runs));
     const run = onlyRun(runs);
-    expect(summarize(run).state).toBe('stopped');
+    expect(summarize(run).state).toBe('interrupted');
     const file = path.join(run, 'checkpoints', 'last.safetensors');
     const bytes = fs.readFileSync(file);
     bytes[bytes.length - 100]! ^= 0x40;
@@ -143,32 +136,6 @@ describe('a run that is interrupted', () => {
     const resumed = await convlab(['train', '--resume', run, '--threads', '1', '--json']);
     expect(resumed.status).toBe(0);
     expect(resumed.events.find((e) => e.type === 'warning')).toMatchObject({ message: { id: 'checkpointFallback' } });
-  });
-
-  it.each([
-    ['is gone', () => [], 'eventsRestored'],
-    [
-      'lost its first epoch',
-      (lines: string[]) => lines.filter((line) => !/"epoch","epoch":1,/.test(line)),
-      'eventsRestored',
-    ],
-    ['ends before its checkpoint', (lines: string[]) => lines.slice(0, 3), 'eventsRestored'],
-  ])('whose file of events %s is told, and has its epochs back', async (_, damage, id) => {
-    await convlab(['train', ...longer, '--epochs', '3', '--runs', runs, '--json'], (event, kill) => {
-      if (event.type === 'epoch' && event.epoch === 2) kill('SIGTERM');
-    });
-    const run = onlyRun(runs);
-    const file = path.join(run, 'metrics.jsonl');
-    const lines = fs.readFileSync(file, 'utf8').trimEnd().split('\n');
-    const left = damage(lines);
-    if (left.length > 0) fs.writeFileSync(file, `${left.join('\n')}\n`);
-    else fs.rmSync(file);
-    const resumed = await convlab(['train', '--resume', run, '--json']);
-    expect(resumed.status).toBe(0);
-    expect(resumed.events.filter((e) => e.type === 'warning').map((e) => e.message.id)).toContain(id);
-    const { epochs } = readHistory(run);
-    expect(epochs.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
-    expect(epochs[0]).toEqual(JSON.parse(lines.find((line) => /"epoch","epoch":1,/.test(line))!));
   });
 
   it('will not be trained by two processes at once', async () => {
