@@ -1,3 +1,4 @@
+import { slow } from './test/slow';
 import { defineConfig } from 'vitest/config';
 
 /**
@@ -8,11 +9,31 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
-      { test: { name: 'engines', include: ['test/engines/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 } },
+      {
+        test: {
+          name: 'engines',
+          include: ['test/engines/**/*.test.ts'],
+          exclude: slow.engines,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+      { test: { name: 'engines-slow', include: slow.engines, testTimeout: 180_000, hookTimeout: 180_000 } },
+      {
+        test: {
+          name: 'trainer-slow',
+          include: slow.trainer,
+          globalSetup: ['test/trainer/build.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
       {
         test: {
           name: 'trainer',
           include: ['test/trainer/**/*.test.ts'],
+          exclude: slow.trainer,
           globalSetup: ['test/trainer/build.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
