@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { summarize } from '../../src/disk/runs';
+import { readHistory, summarize } from '../../src/disk/runs';
 import { findExperiment } from '../../src/disk/experimentFiles';
 import { resolveExperiment } from '../../src/core/experiment';
 import { convlab, curve, Death, dying, onlyRun, small, temporaryFolder } from './convlab';
