@@ -378,16 +378,19 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
+/** As many problems as one reads; a file with thousands of them is not an experiment, and each costs time. */
+const mostProblems = 20;
+
 /** Turns zod's findings into sentences with paths; unknown keys get the nearest known one. */
 function invalid(file: string, error: z.ZodError, value: unknown): UserError {
   const problems: Message[] = [];
   const pathOf = (issue: z.core.$ZodIssue): string => issue.path.map(String).join('.');
   // Of several bounds that a value is beyond, the last is the nearest.
   const telling = new Map(error.issues.map((issue) => [pathOf(issue), issue]));
-  for (const [path, issue] of telling) {
+  for (const [path, issue] of [...telling].slice(0, mostProblems)) {
     const found: readonly (Message | string)[] =
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => unknownKey(key, knownKeys(issue.path)))
+        ? issue.keys.slice(0, mostProblems).map((key) => unknownKey(key, knownKeys(issue.path)))
         : [describeIssue(issue, issue.path.reduce<unknown>(member, value))];
     for (const problem of found) {
       problems.push(

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { Experiment, nearest, parseExperiment } from '../core/experiment';
 import { message, UserError } from '../core/messages/message';
+import { readJsonText } from './json';
 
 /** A file of the experiments folder: an experiment, or the sentence that says why it is none. */
 export type ExperimentFile =
@@ -29,9 +30,10 @@ export function loadExperiments(folder: string): ExperimentFile[] {
 export function readExperiment(file: string): Experiment {
   let text: string;
   try {
-    text = fs.readFileSync(file, 'utf8');
+    text = readJsonText(file);
   } catch (error) {
-    throw new UserError(message('experimentUnreadable', { file, reason: (error as Error).message }));
+    const reason = error instanceof UserError ? error.userMessage : (error as Error).message;
+    throw new UserError(message('experimentUnreadable', { file, reason }));
   }
   return parseExperiment(text, file);
 }

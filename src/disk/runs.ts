@@ -11,6 +11,7 @@ import { parseResolved, ResolvedExperiment } from '../core/experiment';
 import { History, RunState } from '../core/history';
 import { message, UserError } from '../core/messages/message';
 import { diskError, makeFolder, writeAtomically } from './files';
+import { readJson } from './json';
 import { liveHolder, Lock, LockLost } from './lock';
 import type { FinishedEvent, RunEvent, WeightsStart } from '../core/contracts/events';
 
@@ -166,10 +167,11 @@ export function readRecord(folder: string): RunRecord {
   const file = path.join(folder, recordFile);
   let value: { format?: unknown; created?: unknown; convlab?: unknown; experiment?: unknown; start?: unknown };
   try {
-    value = JSON.parse(fs.readFileSync(file, 'utf8'));
+    value = readJson(file) as typeof value;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UserError(message('runNotFound', { folder }));
-    throw new UserError(message('runUnreadable', { folder, reason: (error as Error).message }));
+    const reason = error instanceof UserError ? error.userMessage : (error as Error).message;
+    throw new UserError(message('runUnreadable', { folder, reason }));
   }
   if (value.format !== 1) {
     throw new UserError(message('runUnreadable', { folder, reason: `format ${String(value.format)}` }));

@@ -51,3 +51,35 @@ it('passes over what is not a run', () => {
   expect(listRuns(runsFolderOf(workspace))).toEqual([]);
   expect(listRuns(path.join(workspace, 'nowhere'))).toEqual([]);
 });
+
+it('reads a run.json with a byte-order mark, and refuses one beyond all bounds without delaying the list', () => {
+  const runs = runsFolderOf(workspace);
+  const folders = [1, 2, 3, 4].map(() => {
+    const run = RunFolder.create(runs, experiment, '0');
+    run.close();
+    return run.folder;
+  });
+  const files = folders.map((folder) => path.join(folder, 'run.json'));
+  const text = fs.readFileSync(files[0]!, 'utf8');
+  fs.writeFileSync(files[0]!, `\uFEFF${text}`);
+  expect(summarize(folders[0]!).record.experiment.id).toBe(experiment.id);
+
+  const deep = '['.repeat(20_000) + ']'.repeat(20_000);
+  fs.writeFileSync(files[1]!, text.replace(/"title": "[^"]*"/, `"title": ${deep}`));
+  expect(() => summarize(folders[1]!)).toThrow(/nested deeper/);
+  fs.writeFileSync(files[2]!, text + ' '.repeat(2 << 20));
+  expect(() => summarize(folders[2]!)).toThrow(/larger than/);
+
+  const record = JSON.parse(text) as { experiment: Record<string, unknown> };
+  for (let i = 0; i < 20_000; i++) record.experiment[`unknown${i}`] = i;
+  fs.writeFileSync(files[3]!, JSON.stringify(record));
+  let sentence = '';
+  try {
+    summarize(folders[3]!);
+  } catch (error) {
+    sentence = (error as Error).message;
+  }
+  expect(sentence).toContain('unknown19');
+  expect(sentence).not.toContain('unknown20');
+  expect(listRuns(runs).map((run) => run.folder)).toEqual([folders[0]]);
+});

@@ -45,6 +45,8 @@ export const texts = {
   runFolderNotWritable: 'ConvLab cannot write to the runs folder {folder} ({reason}).',
   chooseAnotherRunsFolder: 'Make the folder writable, or choose another one.',
   runNotFound: 'There is no run at {folder}.',
+  jsonTooLarge: 'it is larger than any file of ConvLab.',
+  jsonTooDeep: 'it is nested deeper than any file of ConvLab.',
   runUnreadable: 'The run at {folder} cannot be read: {reason}',
   runBusy: 'The run {run} is being trained by another process ({pid}).',
   runBusyElsewhere: 'The run {run} is being trained by process {pid} on {host}.',
