@@ -66,7 +66,11 @@ describe('WebGPU that cannot be used', () => {
 
   it.each([
     ['crashes', `process.kill(process.pid, 'SIGSEGV')`, /^The graphics driver crashed.*\(SIGSEGV: /],
-    ['does not answer', `for (;;);`, /^The graphics driver did not answer WebGPU within 1 seconds\. Update the driver/],
+    [
+      'does not answer',
+      `for (;;);`,
+      /^The graphics driver did not answer WebGPU within 1 seconds\. Update the GPU’s driver/,
+    ],
     ['throws', `throw new Error('wrong ELF class')`, /^WebGPU could not be started: wrong ELF class$/],
     ['finds nothing', `return { requestAdapter: async () => null }`, /^WebGPU found no GPU.*\. \w+/],
   ])('because its driver %s, which harms only a child process', async (name, create, sentence) => {

@@ -180,7 +180,14 @@ describe('pace of an earlier run', () => {
     const alone = paceOfRun(history(started, first), course, machine)!;
     expect(alone.train).toBeCloseTo(1 / 400, 12);
     expect(alone.evaluate).toBeCloseTo(2 / 500, 9);
-    const pace = paceOfRun(history(started, first, epoch(800, 1), epoch(640, 1), epoch(1000, 1)), course, machine)!;
+    const pace = paceOfRun(
+      history(
+        started,
+        ...[first, epoch(800, 1), epoch(640, 1), epoch(1000, 1)].map((e, i) => ({ ...e, epoch: i + 1 })),
+      ),
+      course,
+      machine,
+    )!;
     expect(pace.train).toBeCloseTo(1 / 800, 12);
     expect(pace.evaluate).toBeCloseTo(1 / 500, 9);
   });

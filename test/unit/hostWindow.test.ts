@@ -553,7 +553,8 @@ describe('exporting', () => {
     };
     fake.answer = (_text, buttons) => buttons.find((button) => button === 'Show file');
     await run('convlab.exportRun', line!.node);
-    expect(called()).toEqual(['export', runFolders()[0], '--format', format, '--out', out, '--json']);
+    // The editor's own dialog has asked already.
+    expect(called()).toEqual(['export', runFolders()[0], '--format', format, '--out', out, '--force', '--json']);
     expect(texts().at(-1)).toBe(`Exported to ${out}`);
     expect(fake.executed.at(-1)).toMatchObject({ command: 'revealFileInOS' });
   });
