@@ -71,7 +71,7 @@ describe('the choice between native code and WebAssembly', () => {
     await engine.dispose();
     await expect(onnxProviderOf(failing).open({ runtime: 'native' })).rejects.toThrow('GLIBCXX_3.4.30');
     vi.stubEnv('CONVLAB_ONNX_RUNTIME', 'wasm');
-    await expect(onnxProvider.open({})).rejects.toThrow('CONVLAB_ONNX_RUNTIME is “wasm”; it can be native or web.');
+    await expect(onnxProvider.open({})).rejects.toThrow('CONVLAB_ONNX_RUNTIME is “wasm”; it must be native or web.');
   });
 });
 

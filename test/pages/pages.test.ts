@@ -103,7 +103,7 @@ describe.skipIf(!found)('the page of a run', () => {
     expect(await counts()).toEqual([3 * stepsPerEpoch + 10, 3]);
     expect(await page.by('state').innerText()).toBe('The run’s folder is gone');
     expect(await page.by('warning').innerText()).toMatch(/renamed, moved or deleted/);
-    expect(await page.page.getByText('The trainer is gone').count()).toBe(0);
+    expect(await page.page.getByText('The trainer is no longer running').count()).toBe(0);
     expect(await page.by('resume').isVisible()).toBe(false);
     await page.post({ type: 'state', state: 'interrupted', gone: false });
     expect(await page.by('warning').count()).toBe(0);

@@ -38,7 +38,7 @@ describe('convlab engines', () => {
     expect(line.speeds).toEqual([]);
     const person = await convlab(['engines', '--threads', '1'], undefined, { env });
     expect(person.out).toMatch(
-      /onnx: can train here \(.+, 1 thread\)(; “auto” chooses it)?\n {2}How fast it is has not been measured yet;/,
+      /onnx: can train here \(.+, 1 thread\)(; “auto” chooses it)?\n {2}Its speed has not been measured yet;/,
     );
     expect(fs.existsSync(env.CONVLAB_CACHE)).toBe(false);
   });

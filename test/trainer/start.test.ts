@@ -194,7 +194,7 @@ describe('a run that starts from a file', () => {
 describe('a start that is not there ends in a sentence, before a run is made', () => {
   const cases: [string, string[], number, RegExp][] = [
     ['neither run nor file', ['--start', 'nothing'], 1, /neither a run in .* nor a file called “nothing”/],
-    ['no run of the experiment', ['--set', 'network.weights={"experiment":"alexnet-cifar8"}'], 1, /from a run of “alexnet-cifar8”, and none has finished.*Train “alexnet-cifar8” first/],
+    ['no run of the experiment', ['--set', 'network.weights={"experiment":"alexnet-cifar8"}'], 1, /from a run of “alexnet-cifar8”, but none has finished.*Train “alexnet-cifar8” first/],
     ['no such run', ['--set', 'network.weights={"run":"20000101-000000-x"}'], 1, /no run at .*20000101-000000-x/],
     ['a file that holds no weights', ['--start', 'package.json'], 1, /weights in .*package\.json cannot be used/],
     ['a start for a run that goes on', ['--resume', 'x', '--start', 'y'], 1, /no run at/],

@@ -83,6 +83,6 @@ it('says what it would compute on, and why, before any run', async () => {
 it('says which values the variable takes', async () => {
   vi.stubEnv('CONVLAB_ONNX_RUNTIME', 'wasm');
   const { status, error } = await convlab(['train', ...small, '--runs', runs]);
-  expect(error).toContain('CONVLAB_ONNX_RUNTIME is “wasm”; it can be native or web.');
+  expect(error).toContain('CONVLAB_ONNX_RUNTIME is “wasm”; it must be native or web.');
   expect(status).toBe(1);
 });
