@@ -128,6 +128,9 @@ describe('split.json', () => {
     expect(readSplit(run)).toBeUndefined();
     writeSplit(run, split);
     expect(readSplit(run)).toEqual(split);
+    const marked = { ...split, pixels: 2 };
+    writeSplit(run, marked);
+    expect(readSplit(run)).toEqual(marked);
     // One image a line.
     expect(
       text(run)

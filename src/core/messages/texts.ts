@@ -140,6 +140,8 @@ export const texts = {
   imageMissing: 'The image {file}, which this run started with, is missing.',
   imageChanged: 'The image {file} has changed since this run started.',
   imageChangedAdvice: 'Put the original back, choose the folder that contains the images, or start a new run.',
+  imagesPreparedOtherwise:
+    'This run was started by another version of ConvLab, which decoded and resized images a little differently; its figures from here on may differ from what they would have been.',
   decoderMissing: 'The image decoder sharp could not be loaded ({reason}).',
   decoderMissingAdvice: 'Reinstall ConvLab for this platform (in a checkout: run “npm ci”).',
   termsOwnFolder: 'your own folder; you know the terms of its images',

@@ -4,12 +4,11 @@
  */
 import type { ResolvedExperiment } from '../../core/experiment';
 import { permutation, Purpose, StreamKey, streamKey, uniform } from '../../core/random';
-import type { Decoded } from './decode';
-import { Axis, chainAxes, partOfAxis, Raster, resizeAxis } from './raster';
+import { Axis, chainAxes, Image, partOfAxis, Raster, resizeAxis } from './raster';
 
 type Settings = NonNullable<ResolvedExperiment['augment']>;
 
-/** A part of an image, in pixels of the file. */
+/** A part of an image, in pixels. */
 export interface Box {
   readonly left: number;
   readonly top: number;
@@ -100,17 +99,6 @@ function drawCrop(
   return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
 }
 
-/** The smallest width and height that a crop can have. */
-export function smallestCrop(settings: Settings | undefined, width: number, height: number): [number, number] {
-  if (!settings?.randomResizedCrop) return [width, height];
-  const { scale, ratio } = settings.randomResizedCrop;
-  const side = Math.sqrt(width * height * scale[0]);
-  return [
-    Math.min(width, side * Math.sqrt(ratio[0]), height * ratio[1]),
-    Math.min(height, side / Math.sqrt(ratio[1]), width / ratio[0]),
-  ];
-}
-
 /** How an image meets the network, beside its augmentation. */
 export interface Framing {
   readonly antialias: boolean;
@@ -124,26 +112,25 @@ export interface Framing {
  */
 export function apply(
   raster: Raster,
-  image: Decoded,
+  image: Image,
   augmentation: Augmentation | undefined,
   { antialias, enlarge }: Framing,
   fill: Settings['rotationFill'],
 ): void {
   const { size } = raster;
-  const { width, height, sourceWidth, sourceHeight } = image;
+  const { width, height } = image;
   // torchvision's stages hand on images of bytes, Keras's floats.
   const whole = antialias;
-  const box = augmentation?.crop ?? { left: 0, top: 0, width: sourceWidth, height: sourceHeight };
-  const axis = (length: number, source: number, from: number, span: number, shift: number | undefined): Axis => {
-    const shrunk = length / source;
-    const direct = resizeAxis(length, from * shrunk, span * shrunk, size, antialias);
+  const box = augmentation?.crop ?? { left: 0, top: 0, width, height };
+  const axis = (length: number, from: number, span: number, shift: number | undefined): Axis => {
+    const direct = resizeAxis(length, from, span, size, antialias);
     if (shift === undefined) return direct;
     const enlarged = Math.round(size * enlarge);
     const second = resizeAxis(size, 0, size, enlarged, antialias);
     return partOfAxis(chainAxes(direct, second), Math.floor(shift * (enlarged - size + 1)), size);
   };
-  const rows = axis(height, sourceHeight, box.top, box.height, augmentation?.shift?.y);
-  const columns = axis(width, sourceWidth, box.left, box.width, augmentation?.shift?.x);
+  const rows = axis(height, box.top, box.height, augmentation?.shift?.y);
+  const columns = axis(width, box.left, box.width, augmentation?.shift?.x);
   raster.resample(image, rows, augmentation?.mirrored ? partOfAxis(columns, 0, size, true) : columns, whole);
   if (augmentation && augmentation.degrees !== 0) raster.rotate(augmentation.degrees, fill, whole);
   raster.separate();

@@ -1,14 +1,21 @@
 /**
  * Decoded images kept in memory that all worker threads share, up to a bound: what does not fit is decoded again each
- * time. Entries are written once and never move. Made by the dataset, filled and read by prepare.ts.
+ * time. Where only an image's resized square is ever wanted, that is kept. Entries are written once and never move. Made
+ * by the dataset, filled and read by prepare.ts.
  */
 import { machineMemory } from '../engines/memory';
-import type { Decoded } from './decode';
+import type { Image } from './raster';
 
-/** Words of an entry in the table: state, offset in blocks, width, height, width and height of the file. */
-const entryWords = 6;
+/** Words of an entry in the table: state, offset in blocks, width, height. */
+const entryWords = 4;
 const blockBytes = 16;
-const State = { empty: 0, writing: 1, ready: 2 } as const;
+const State = { empty: 0, writing: 1, whole: 2, square: 3 } as const;
+
+/** What was kept of an image. */
+export interface Kept extends Image {
+  /** Whether it is the network's square, resized and not augmented; else it is the image as it was decoded. */
+  readonly square: boolean;
+}
 
 /** The parts of a cache that threads share; passed to a worker as they are. */
 export interface SharedCache {
@@ -46,17 +53,18 @@ export class ImageCache {
   }
 
   /** An image that was kept; its pixels must not be written to. */
-  get(entry: number): Decoded | undefined {
+  get(entry: number): Kept | undefined {
     const at = entry * entryWords;
-    if (Atomics.load(this.table, at) !== State.ready) return undefined;
-    const [, offset, width, height, sourceWidth, sourceHeight] = this.table.subarray(at, at + entryWords);
+    const state = Atomics.load(this.table, at);
+    if (state !== State.whole && state !== State.square) return undefined;
+    const [, offset, width, height] = this.table.subarray(at, at + entryWords);
     const start = offset! * blockBytes;
     const data = this.bytes.subarray(start, start + width! * height! * 3);
-    return { width: width!, height: height!, data, sourceWidth: sourceWidth!, sourceHeight: sourceHeight! };
+    return { width: width!, height: height!, data, square: state === State.square };
   }
 
   /** Keeps an image if there is room. */
-  put(entry: number, { width, height, data, sourceWidth, sourceHeight }: Decoded): void {
+  put(entry: number, { width, height, data, square }: Kept): void {
     const at = entry * entryWords;
     const blocks = Math.ceil(data.length / blockBytes);
     // Another thread may be at the same image.
@@ -64,8 +72,8 @@ export class ImageCache {
     const offset = this.reserve(blocks);
     if (offset === undefined) return void Atomics.store(this.table, at, State.empty);
     this.bytes.set(data, offset * blockBytes);
-    this.table.set([offset, width, height, sourceWidth, sourceHeight], at + 1);
-    Atomics.store(this.table, at, State.ready);
+    this.table.set([offset, width, height], at + 1);
+    Atomics.store(this.table, at, square ? State.square : State.whole);
   }
 
   /** The first of so many free blocks. */

@@ -14,7 +14,7 @@ import { indexFolder, LeftOut } from './folder';
 import { Loader, ImageLost } from './loader';
 import type { Item, Plan } from './prepare';
 import type { Image } from './raster';
-import { Allotment, Candidate, drawSplit, Example, Part, parts, StoredSplit } from './split';
+import { Allotment, Candidate, drawSplit, Example, Part, parts, pixelsVersion, StoredSplit } from './split';
 import { breathe } from '../stop';
 
 /** Images that can be had, before they are divided. */
@@ -74,11 +74,15 @@ export async function imageDataset(
   const { stored } = surroundings;
   if (stored) checkUnchanged(stored, source);
   const allotments = stored ? [] : drawSplit(source.candidates, source.classNames, experiment, source.root);
-  const examples = stored ? parts.flatMap((part) => stored.parts[part]) : allotments.flatMap(({ order }) => order);
+  const lists: { part: Part; order: readonly Example[] }[] = stored
+    ? parts.map((part) => ({ part, order: stored.parts[part] }))
+    : allotments;
+  const examples = lists.flatMap(({ order }) => order);
   const plan: Plan = {
     source: source.kind,
     root: source.root,
     names: examples.map(({ name }) => name),
+    trained: Uint8Array.from(lists.flatMap(({ part, order }) => order.map(() => Number(part === 'train')))),
     input: experiment.input,
     augment: experiment.augment,
     seed: experiment.seed,
@@ -90,11 +94,14 @@ export async function imageDataset(
     const { chosen, leftOut } = stored
       ? { chosen: stored.parts, leftOut: [] }
       : await choose(source, allotments, entries, loader, surroundings);
+    const { kind, root, classNames } = source;
+    // A run keeps the mark of the version that began it.
+    const pixels = stored ? stored.pixels : pixelsVersion;
     const split: StoredSplit = {
-      ...{ format: 1, source: source.kind, root: source.root, classNames: source.classNames, parts: chosen },
+      ...{ format: 1, ...(pixels !== undefined && { pixels }), source: kind, root, classNames, parts: chosen },
     };
     const total = source.candidates.length + source.leftOut.length;
-    const warnings = stored ? [] : leftOutMessages([...source.leftOut, ...leftOut], total);
+    const warnings = stored ? preparedOtherwise(stored) : leftOutMessages([...source.leftOut, ...leftOut], total);
     return new ImageDataset(source, split, warnings, loader, entries);
   } catch (error) {
     await loader.close();
@@ -230,7 +237,7 @@ export async function checkImages(
   const loader = await Loader.open(
     {
       ...{ source: kind, root, names: candidates.map(({ name }) => name), augment: undefined, seed: 0 },
-      // Shrunk as for a small network, which spares time and shows the same flaws.
+      trained: new Uint8Array(candidates.length),
       input: { size: 32, channels: 3, fit: 'resize', antialias: true, normalize: 'none' },
       cache: createCache(candidates.length, 0),
     },
@@ -262,10 +269,14 @@ function heldCache({ held }: ImageSource, examples: readonly Example[]): SharedC
   const cache = new ImageCache(shared);
   examples.forEach(({ name }, entry) => {
     const image = held.image(name);
-    cache.put(entry, { ...image, sourceWidth: image.width, sourceHeight: image.height });
+    cache.put(entry, { ...image, square: false });
   });
   return shared;
 }
+
+/** Images of memory are what they were; files became other pixels in other versions. */
+const preparedOtherwise = ({ source, pixels = 1 }: StoredSplit): Message[] =>
+  source === 'folder' && pixels !== pixelsVersion ? [message('imagesPreparedOtherwise')] : [];
 
 /** A run that goes on must meet the images that it began with. */
 function checkUnchanged(stored: StoredSplit, source: ImageSource): void {

@@ -222,6 +222,32 @@ const planesOf = define(['i32', 'i32', 'i32', 'i32'], (scope, pixels, planes, pl
   ];
 });
 
+/** Planes to rows of red, green, blue bytes, rounded and clipped; four bytes behind the last pixel are written, too. */
+const bytesOf = define(['i32', 'i32', 'i32', 'i32'], (scope, planes, planeBytes, vectors, target) => {
+  const [left, green, blue] = [scope.i32(), scope.i32(), scope.i32()];
+  // Added to a byte's value, 2²³ leaves that value in the lowest byte of the sum.
+  const value = (pointer: Local<'i32'>) => f32x4.add(clip(v128.load(pointer)), f32x4.of(2 ** 23));
+  const pair = (i: number) => [i * 4, 16 + i * 4];
+  const triple = (i: number) => [i * 2, i * 2 + 1, 16 + i * 4];
+  const rest = [0, 0, 0, 0];
+  return [
+    set(green, i32.add(planes, planeBytes)),
+    set(blue, i32.add(green, planeBytes)),
+    repeat(left, vectors, [
+      v128.store(
+        target,
+        v128.shuffle(
+          v128.shuffle(value(planes), value(green), [...[0, 1, 2, 3].flatMap(pair), ...rest, ...rest]),
+          value(blue),
+          [...[0, 1, 2, 3].flatMap(triple), ...rest],
+        ),
+      ),
+      ...[planes, green, blue].map((pointer) => addTo(pointer, vectorBytes)),
+      addTo(target, 12),
+    ]),
+  ];
+});
+
 /** Pillow's Image.blend with a constant: x := base + factor (x - base), clipped. */
 const blend = define(['i32', 'i32', 'f32', 'f32', 'i32'], (scope, values, vectors, base, factor, whole) => {
   const [left, mask, b] = [scope.i32(), scope.v128(), scope.v128()];
@@ -356,7 +382,7 @@ const normalize = define(['i32', 'i32', 'i32', 'f32', 'f32'], (scope, values, ta
 });
 
 type Kernel = (...operands: number[]) => number;
-const definitions = { resample, rotate, planesOf, blend, sumOf, grey, saturate, turnHue, normalize };
+const definitions = { resample, rotate, planesOf, bytesOf, blend, sumOf, grey, saturate, turnHue, normalize };
 
 /** A memory of its own with the kernels at work on it; addresses and lengths as each kernel says. */
 export const openKernels = () => instantiate<Record<keyof typeof definitions, Kernel>>(definitions);

@@ -6,11 +6,11 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ResolvedExperiment } from '../../core/experiment';
-import { apply, drawAugmentation, smallestCrop } from './augment';
+import { apply, drawAugmentation } from './augment';
 import { ImageCache, SharedCache } from './cache';
 import { normalizations } from './dataset';
-import { decode, Decoded, Flaw, FlawedImage } from './decode';
-import { Raster } from './raster';
+import { decode, Flaw, FlawedImage } from './decode';
+import { Image, Raster } from './raster';
 
 /** What all threads know; it is copied to each when it starts. */
 export interface Plan {
@@ -19,6 +19,8 @@ export interface Plan {
   readonly root: string;
   /** An image is an entry of this list from here on. */
   readonly names: readonly string[];
+  /** For each entry, 1 where it may be augmented. */
+  readonly trained: Uint8Array;
   readonly input: ResolvedExperiment['input'];
   readonly augment: ResolvedExperiment['augment'];
   readonly seed: number;
@@ -31,9 +33,6 @@ export interface Item {
   /** Position among the training examples, which decides the augmentation; -1: not augmented. */
   readonly index: number;
 }
-
-/** Shrinking before the crop is averaged leaves at least this many pixels for each of the network's (see `shrinkFactor`). */
-const reducingGap = 2;
 
 export class Preparation {
   private readonly raster: Raster;
@@ -51,22 +50,18 @@ export class Preparation {
    * @param out channels × size × size
    * @throws FlawedImage, with the flaw 'unreadable' where the file is no longer there
    */
-  async write({ entry, index }: Item, epoch: number, out: Float32Array): Promise<void> {
-    this.apply(await this.image(entry), index, epoch);
+  async write(item: Item, epoch: number, out: Float32Array): Promise<void> {
+    const image = await this.image(item);
+    // Nothing is waited for from here on: the raster is one for all images under way.
+    this.apply(image, item, epoch);
     const { mean, std } = normalizations[this.plan.input.normalize];
     this.raster.write(out, mean, std);
-  }
-
-  /** An example as bytes (red, green, blue), augmented but not normalised: what a person can look at. */
-  async bytes({ entry, index }: Item, epoch: number): Promise<Uint8Array> {
-    this.apply(await this.image(entry), index, epoch);
-    return this.raster.bytes();
   }
 
   /** What is wrong with an image; undefined where it can be decoded. */
   async check(entry: number): Promise<Flaw | undefined> {
     try {
-      await this.image(entry);
+      await this.image({ entry, index: -1 });
       return undefined;
     } catch (error) {
       if (error instanceof FlawedImage) return error.flaw;
@@ -74,44 +69,39 @@ export class Preparation {
     }
   }
 
-  private apply(image: Decoded, index: number, epoch: number): void {
+  private apply(image: Image, { index }: Item, epoch: number): void {
     const { augment, seed, input } = this.plan;
     const drawn =
-      augment && index >= 0
-        ? drawAugmentation(augment, seed, epoch, index, image.sourceWidth, image.sourceHeight)
-        : undefined;
+      augment && index >= 0 ? drawAugmentation(augment, seed, epoch, index, image.width, image.height) : undefined;
     const fill = augment?.rotationFill ?? 'constant';
     apply(this.raster, image, drawn, { antialias: input.antialias, enlarge: this.enlarge }, fill);
   }
 
-  private async image(entry: number): Promise<Decoded> {
+  /** An image as it was decoded; or, where it is not to be augmented, perhaps its square, which resizes to itself. */
+  private async image({ entry, index }: Item): Promise<Image> {
+    const { names, trained, augment, input, cache } = this.plan;
     const kept = this.cache.get(entry);
-    if (kept) return kept;
-    const decoded = await this.decoded(this.plan.names[entry]!);
-    this.cache.put(entry, decoded);
-    return decoded;
+    if (kept && !(kept.square && augment && index >= 0)) return kept;
+    const decoded = await this.decoded(names[entry]!);
+    if (kept || cache.arena.byteLength === 0) return decoded;
+    // Squares take less room than images; without antialiasing their values are no bytes.
+    if (!input.antialias || (augment && trained[entry])) {
+      this.cache.put(entry, { ...decoded, square: false });
+      return decoded;
+    }
+    this.apply(decoded, { entry, index: -1 }, 0);
+    const square = { width: input.size, height: input.size, data: this.raster.bytes() };
+    this.cache.put(entry, { ...square, square: true });
+    return square;
   }
 
-  private async decoded(name: string): Promise<Decoded> {
+  private async decoded(name: string): Promise<Image> {
     let bytes: Buffer;
     try {
       bytes = await fs.promises.readFile(path.join(this.plan.root, name));
     } catch (error) {
       throw new FlawedImage('unreadable', (error as NodeJS.ErrnoException).code ?? (error as Error).message);
     }
-    return decode(bytes, (width, height) => this.shrinkFactor(width, height));
-  }
-
-  /**
-   * The power of two by which a large image is shrunk when it is decoded. Two pixels for each of the network's are
-   * left even in the smallest crop: averaged again, they differ from the full image by less than rounding does. Where
-   * pixels are picked instead of averaged, shrinking would change which; then there is none.
-   */
-  private shrinkFactor(width: number, height: number): number {
-    const { input, augment } = this.plan;
-    if (!input.antialias) return 1;
-    const [w, h] = smallestCrop(augment, width, height);
-    const spare = Math.min(w, h) / (reducingGap * input.size * this.enlarge);
-    return Math.max(1, Math.min(8, 2 ** Math.floor(Math.log2(Math.max(1, spare)))));
+    return decode(bytes);
   }
 }

@@ -89,10 +89,12 @@ export function partOfAxis(axis: Axis, from: number, outputs: number, mirrored =
 }
 
 const vectorBytes = 16;
+/** Of a source image that is at hand at a time, but for the rows of one output, which always are. */
+const bandBytes = 2 ** 21;
 const aligned = (bytes: number): number => Math.ceil(bytes / vectorBytes) * vectorBytes;
 const wholeMask = (whole: boolean): number => (whole ? -1 : 0);
 
-/** Works on one image at a time; holds a few megabytes, and room for the largest image that it has met. */
+/** Works on one image at a time, and holds a few megabytes. */
 export class Raster {
   private readonly kernels = openKernels();
   private readonly memory: WasmMemory = this.kernels.memory;
@@ -124,7 +126,8 @@ export class Raster {
   }
 
   /**
-   * Fills the raster from a decoded image.
+   * Fills the raster from a decoded image, some of whose rows are copied at a time, so that no image needs much room.
+   * @param rows with starts that do not descend
    * @param whole whether values are rounded, as in an image of bytes
    */
   resample(image: Image, rows: Axis, columns: Axis, whole: boolean): void {
@@ -137,17 +140,25 @@ export class Raster {
     // The last pixel is read with the float behind it.
     const rowTable = buffer + chunks * 4 * vectorBytes + vectorBytes;
     const columnTable = rowTable + aligned(this.size * 4 * (1 + rows.taps));
-    const source = columnTable + aligned(this.size * 4 * (1 + columns.taps));
-    this.reserve(source + data.length + vectorBytes);
-    new Uint8Array(this.memory.buffer, source, data.length).set(data);
+    const band = columnTable + aligned(this.size * 4 * (1 + columns.taps));
+    const firstRow = (output: number) => rows.starts[output]!;
+    const endRow = (output: number) => rows.starts[output]! + rows.taps;
+    this.reserve(band);
     this.putAxis(rowTable, rows, 0, stride);
     this.putAxis(columnTable, columns, firstColumn, 12);
-    this.kernels.functions.resample(
-      ...[source + firstColumn * 3, stride, chunks],
-      ...[rowTable, rowTable + this.size * 4, rows.taps, this.size],
-      ...[columnTable, columnTable + this.size * 4, columns.taps, this.size],
-      ...[buffer, this.pixels, wholeMask(whole)],
-    );
+    for (let from = 0, to = 1; from < this.size; from = to++) {
+      while (to < this.size && (endRow(to) - firstRow(from)) * stride <= bandBytes) to++;
+      const source = data.subarray(firstRow(from) * stride, endRow(to - 1) * stride);
+      this.reserve(band + source.length + vectorBytes);
+      new Uint8Array(this.memory.buffer, band, source.length).set(source);
+      this.kernels.functions.resample(
+        // The table counts from the image's first row.
+        ...[band + firstColumn * 3 - firstRow(from) * stride, stride, chunks],
+        ...[rowTable + from * 4, rowTable + (this.size + from * rows.taps) * 4, rows.taps, to - from],
+        ...[columnTable, columnTable + this.size * 4, columns.taps, this.size],
+        ...[buffer, this.pixels + from * this.size * vectorBytes, wholeMask(whole)],
+      );
+    }
   }
 
   /**
@@ -216,12 +227,8 @@ export class Raster {
 
   /** The image as it stands, as rows of red, green, blue bytes. */
   bytes(): Uint8Array {
-    const out = new Uint8ClampedArray(this.pixelCount * 3);
-    for (let c = 0; c < 3; c++) {
-      const plane = new Float32Array(this.memory.buffer, this.planes + c * this.planeBytes, this.pixelCount);
-      for (let i = 0; i < this.pixelCount; i++) out[i * 3 + c] = plane[i]!;
-    }
-    return new Uint8Array(out.buffer);
+    this.kernels.functions.bytesOf(this.planes, this.planeBytes, this.vectors, this.result);
+    return new Uint8Array(this.memory.buffer).slice(this.result, this.result + this.pixelCount * 3);
   }
 
   /** The mean of a plane. */

@@ -28,9 +28,17 @@ export interface Candidate extends Example {
   readonly part?: Part;
 }
 
+/**
+ * Which way files become pixels, recorded with a run, so that one which an older version began says so when it goes on.
+ * 1, or absent: shrunk while they were decoded, and some kinds otherwise than Pillow reads them. 2: as Pillow.
+ */
+export const pixelsVersion = 2;
+
 /** split.json */
 export interface StoredSplit {
   readonly format: 1;
+  /** See {@link pixelsVersion}. */
+  readonly pixels?: number;
   readonly source: 'folder' | 'cifar10';
   /** The folder that the names are in, absolute. */
   readonly root: string;
@@ -169,8 +177,9 @@ export const writeSplit = (runFolder: string, split: StoredSplit): void =>
   fs.writeFileSync(path.join(runFolder, splitFile), splitText(split));
 
 function checked(value: StoredSplit): StoredSplit {
-  const { format, source, root, classNames } = value;
+  const { format, pixels, source, root, classNames } = value;
   if (format !== 1) throw new Error(`format ${String(format)}`);
+  if (pixels !== undefined && typeof pixels !== 'number') throw new Error('pixels');
   if ((source !== 'folder' && source !== 'cifar10') || typeof root !== 'string') throw new Error('source');
   if (!Array.isArray(classNames) || !classNames.every((name) => typeof name === 'string'))
     throw new Error('classNames');
@@ -184,6 +193,7 @@ function checked(value: StoredSplit): StoredSplit {
     });
   return {
     format,
+    ...(pixels !== undefined && { pixels }),
     source,
     root,
     classNames,
