@@ -171,6 +171,7 @@ const shortReasons: Partial<Record<MessageId, MessageId>> = {
   leftOutEmpty: 'leftOutEmptyShort',
   leftOutNotImage: 'leftOutNotImageShort',
   leftOutUnsupported: 'leftOutUnsupportedShort',
+  leftOutCoding: 'leftOutCodingShort',
   leftOutCutShort: 'leftOutCutShortShort',
   leftOutDamaged: 'leftOutDamagedShort',
   leftOutTooLarge: 'leftOutTooLargeShort',

@@ -7,7 +7,9 @@ import type { ResolvedExperiment } from '../../src/core/experiment';
 import { english } from '../../src/core/messages/message';
 import type { Dataset } from '../../src/trainer/data/dataset';
 import type { Part } from '../../src/trainer/data/split';
-import { decode, FlawedImage, sniff } from '../../src/trainer/data/decode';
+import { decode } from '../../src/trainer/data/decode';
+import type { FlawedImage } from '../../src/trainer/data/flaws';
+import { sniff } from '../../src/trainer/data/formats';
 import { indexFolder } from '../../src/trainer/data/folder';
 import { openDataset, OpenOptions } from '../../src/trainer/data/open';
 import { drawn, fill, imagesExperiment, put, temporaryFolder } from './drawnImages';
@@ -133,7 +135,7 @@ const bad: Record<string, { content: () => Promise<Buffer | string>; sentence: R
   'text.jpg': { content: async () => 'Not an image at all.', sentence: /not images/ },
   'drawing.svg': {
     content: async () => '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-    sentence: /not images/,
+    sentence: /format cannot be read/,
   },
   'windows.bmp': {
     content: async () => Buffer.concat([Buffer.from('BM\x80\x0c\0\0\0\0\0\0'), Buffer.alloc(80)]),

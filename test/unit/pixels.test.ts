@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { apply, drawAugmentation } from '../../src/trainer/data/augment';
 import { createCache } from '../../src/trainer/data/cache';
 import { decode } from '../../src/trainer/data/decode';
+import { createGate } from '../../src/trainer/data/gate';
 import { openDataset } from '../../src/trainer/data/open';
 import { Plan, Preparation } from '../../src/trainer/data/prepare';
 import { Raster } from '../../src/trainer/data/raster';
@@ -97,7 +98,7 @@ describe('for training', () => {
     ] as const) {
       const plan: Plan = {
         ...{ source: 'folder', root: golden, names: ['large.jpg'], trained: Uint8Array.of(trained) },
-        ...{ input, augment: settings, seed, cache: createCache(1, bytes) },
+        ...{ input, augment: settings, seed, cache: createCache(1, bytes), gate: createGate() },
       };
       const preparation = new Preparation(plan);
       const values = new Float32Array(3 * 32 * 32);

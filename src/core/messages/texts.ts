@@ -126,7 +126,9 @@ export const texts = {
   leftOutEmpty: '{count} of {total} files were left out because they are empty, such as {example}.',
   leftOutNotImage: '{count} of {total} files were left out because they are not images, such as {example}.',
   leftOutUnsupported:
-    '{count} of {total} files were left out because their image format cannot be read (JPEG, PNG, WebP, GIF, TIFF and AVIF can), such as {example}.',
+    '{count} of {total} files were left out because their image format cannot be read (JPEG, PNG, BMP, PBM, PGM, PPM, WebP, GIF, TIFF and AVIF can), such as {example}.',
+  leftOutCoding:
+    '{count} of {total} files were left out because they store their pixels in a way that cannot be read (as CIELAB, say, or with 12 or 32 bits a channel), such as {example}.',
   leftOutCutShort: '{count} of {total} files were left out because they are cut short, such as {example}.',
   leftOutDamaged: '{count} of {total} files were left out because they are damaged, such as {example}.',
   leftOutTooLarge:
@@ -668,6 +670,7 @@ export const texts = {
   leftOutEmptyShort: 'Empty: {count}',
   leftOutNotImageShort: 'Not images: {count}',
   leftOutUnsupportedShort: 'Format not readable: {count}',
+  leftOutCodingShort: 'Pixels stored in a way that cannot be read: {count}',
   leftOutCutShortShort: 'Cut short: {count}',
   leftOutDamagedShort: 'Damaged: {count}',
   leftOutTooLargeShort: 'Too large: {count}',

@@ -1,56 +1,20 @@
 /**
- * From a file's bytes to an image: what kind of file it is, whether it is whole, and its pixels as red, green and blue
- * bytes, decoded by sharp (libvips). Transparent images are laid on white, EXIF orientation is applied, animations give
- * their first frame, CMYK, grey, palette and 16-bit images become 8-bit sRGB; an RGB colour profile is ignored, as
- * torchvision ignores it. folder.ts sniffs with it, prepare.ts decodes.
+ * From a file's bytes to an image: its pixels as red, green and blue bytes, decoded by sharp (libvips) or by the readers
+ * beside this file, as Pillow would read them. Transparent images are laid on white, orientation is applied,
+ * animations give their first frame, CMYK, grey, palette and 16-bit images become 8-bit RGB; colour profiles are ignored,
+ * as torchvision ignores them. prepare.ts calls it.
  */
 import type { Sharp, SharpOptions } from 'sharp';
 import { message, UserError } from '../../core/messages/message';
+import { readBitmap } from './bitmap';
+import { checkSize, Flaw, FlawedImage } from './flaws';
+import { ImageFormat, isFormat, sniff, sniffedBytes } from './formats';
+import type { Gate } from './gate';
+import { paintAround } from './gif';
+import { readNetpbm } from './netpbm';
+import { orientationOfXmp, upright } from './orientation';
 import type { Image } from './raster';
-
-/** Why a file cannot be used. */
-export type Flaw = 'empty' | 'notImage' | 'unsupported' | 'cutShort' | 'damaged' | 'tooLarge' | 'unreadable' | 'link';
-
-export class FlawedImage extends Error {
-  constructor(
-    readonly flaw: Flaw,
-    reason: string,
-  ) {
-    super(reason);
-  }
-}
-
-/** Images with more pixels are left out: one decoded takes three bytes for each. */
-export const mostPixels = 50_000_000;
-
-/** Bytes from a file's beginning that {@link sniff} looks at. */
-export const sniffedBytes = 32;
-
-const decodable = ['jpeg', 'png', 'gif', 'webp', 'tiff', 'avif'] as const;
-export type ImageFormat = (typeof decodable)[number];
-
-/** The format that a file's first bytes show, whatever its name says, or what is wrong with it. */
-export function sniff(head: Uint8Array, fileBytes: number): ImageFormat | Flaw {
-  if (fileBytes === 0) return 'empty';
-  const text = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, fileBytes)).toString('latin1');
-  if (text.startsWith('\xff\xd8\xff')) return 'jpeg';
-  if (text.startsWith('\x89PNG\r\n\x1a\n')) return 'png';
-  if (/^GIF8[79]a/.test(text)) return 'gif';
-  if (/^RIFF[^]{4}WEBP/.test(text)) return 'webp';
-  if (/^(II\*\0|MM\0\*)/.test(text)) return 'tiff';
-  if (/^[^]{4}ftypavi[fs]/.test(text)) return 'avif';
-  // BMP, HEIC, JPEG 2000, JPEG XL, Photoshop, icons: images, but none that the decoder reads.
-  if (/^(BM[^]{4}\0\0\0\0|[^]{4}ftyp(hei|mif|msf)|[^]{4}jP {2}|\xff\x0a|[^]{4}JXL |8BPS|\0\0[\x01\x02]\0)/.test(text)) {
-    return 'unsupported';
-  }
-  return 'notImage';
-}
-
-const isFormat = (sniffed: ImageFormat | Flaw): sniffed is ImageFormat =>
-  (decodable as readonly string[]).includes(sniffed);
-
-/** Whether {@link sniff} found an image that can be tried. */
-export const flawOf = (sniffed: ImageFormat | Flaw): Flaw | undefined => (isFormat(sniffed) ? undefined : sniffed);
+import { Photometric, readTiffLayout, rgbOfYcbcr, TiffCompression, unreadCoding } from './tiff';
 
 type SharpModule = (input: Buffer, options: SharpOptions) => Sharp;
 let loaded: Promise<SharpModule> | undefined;
@@ -74,39 +38,111 @@ export async function loadDecoder(): Promise<SharpModule> {
 /**
  * Decodes an image, always at its full size: whatever shrinks an image while it is decoded averages otherwise than
  * Pillow's resize does, by up to 16 of 255 for a quarter.
+ * @param gate passed before the pixels are decoded
  * @throws FlawedImage
  */
-export async function decode(bytes: Buffer): Promise<Image> {
+export async function decode(bytes: Buffer, gate?: Gate): Promise<Image> {
   const format = sniff(bytes.subarray(0, sniffedBytes), bytes.length);
   if (!isFormat(format)) throw new FlawedImage(format, format);
+  if (format === 'bmp') return readBitmap(bytes);
+  if (format === 'netpbm') return readNetpbm(bytes);
   const sharp = await loadDecoder();
+  let leave: (() => void) | undefined;
   try {
+    const tiff = format === 'tiff' ? readTiffLayout(bytes) : undefined;
+    const unread = tiff && unreadCoding(tiff);
+    if (unread !== undefined) throw new FlawedImage('coding', unread);
     // A truncated image is an error, an oddity that other programs overlook is not.
     const options: SharpOptions = { failOn: 'error', limitInputPixels: false, ignoreIcc: true };
-    const { space, width: storedWidth, height: storedHeight } = await sharp(bytes, options).metadata();
-    if (storedWidth * storedHeight > mostPixels) {
-      throw new FlawedImage('tooLarge', `${storedWidth} × ${storedHeight}`);
+    const { space, depth, width, height, orientation, xmpAsString } = await sharp(bytes, options).metadata();
+    checkSize(width, height);
+    leave = await gate?.enter(width * height);
+    const image = sharp(bytes, { ...options, sequentialRead: true }).autoOrient();
+    if (space === 'cmyk') {
+      const inks = image.pipelineColourspace('cmyk').toColourspace('cmyk');
+      return fromInks(await pixelsOf(inks, depth === 'ushort' ? 'ushort' : 'uchar'));
     }
-    const { data, info } = await sharp(bytes, { ...options, ignoreIcc: space !== 'cmyk', sequentialRead: true })
-      .autoOrient()
-      .flatten({ background: '#ffffff' })
-      .toColourspace('srgb')
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    const rgb = info.channels === 3 ? data : tripled(data, info.channels);
-    return { width: info.width, height: info.height, data: rgb };
+    // Pillow takes signed bytes for unsigned ones.
+    if (depth === 'char') return inRgb(await pixelsOf(image, 'char'));
+    const rgb = inRgb(await pixelsOf(image.flatten({ background: '#ffffff' }).toColourspace('srgb')));
+    if (format === 'gif') paintAround(rgb, bytes);
+    if (tiff?.photometric === Photometric.ycbcr && tiff.compression !== TiffCompression.jpeg)
+      rgbOfYcbcr(rgb.data, tiff);
+    return orientation === undefined && xmpAsString ? upright(rgb, orientationOfXmp(xmpAsString)) : rgb;
   } catch (error) {
     if (error instanceof FlawedImage) throw error;
-    throw new FlawedImage(isCutShort(bytes, format) ? 'cutShort' : 'damaged', (error as Error).message);
+    throw new FlawedImage(flawBehind(bytes, format, error as Error), (error as Error).message);
+  } finally {
+    leave?.();
   }
 }
 
-/** A grey image in three channels. */
-function tripled(data: Uint8Array, channels: number): Uint8Array {
-  const pixels = data.length / channels;
-  const out = new Uint8Array(pixels * 3);
-  for (let i = 0; i < pixels; i++) out.fill(data[i * channels]!, i * 3, i * 3 + 3);
-  return out;
+interface Samples extends Image {
+  readonly channels: number;
+}
+
+async function pixelsOf(image: Sharp, depth: 'uchar' | 'char' | 'ushort' = 'uchar'): Promise<Samples> {
+  const { data, info } = await image.raw({ depth }).toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  if (depth !== 'ushort') return { width, height, channels, data };
+  // Of 16 bits the upper eight, as everywhere.
+  const words = new Uint16Array(data.buffer, data.byteOffset, data.length / 2);
+  return { width, height, channels, data: Uint8Array.from(words, (word) => word >> 8) };
+}
+
+/** Three channels of one, and of more the first three. */
+function inRgb({ width, height, channels, data }: Samples): Image {
+  if (channels === 3) return { width, height, data };
+  const out = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) out[i * 3 + c] = data[i * channels + (channels < 3 ? 0 : c)]!;
+  }
+  return { width, height, data: out };
+}
+
+/** Inks to light by Pillow's formula, (255 − ink) (255 − black) / 255, whatever the profile says. */
+function fromInks({ width, height, channels, data }: Samples): Image {
+  const out = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    const at = i * channels;
+    const light = 255 - data[at + 3]!;
+    for (let c = 0; c < 3; c++) out[i * 3 + c] = light - Math.round((data[at + c]! * light) / 255);
+  }
+  return { width, height, data: out };
+}
+
+/** The segments of a JPEG before its scans: marker, and where its content begins. */
+function* segmentsOf(bytes: Buffer): Generator<{ marker: number; content: number }> {
+  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff;) {
+    const marker = bytes[at + 1]!;
+    // Bytes that fill up.
+    if (marker === 0xff) at++;
+    else {
+      yield { marker, content: at + 4 };
+      if (marker === 0xda) return;
+      at += 2 + bytes.readUInt16BE(at + 2);
+    }
+  }
+}
+
+/** Whether a JPEG is lossless, hierarchical or of another depth than 8 bits, which the decoder does not know. */
+const isUncommonJpeg = (bytes: Buffer): boolean =>
+  [...segmentsOf(bytes)].some(
+    ({ marker, content }) =>
+      (marker >= 0xc0 && marker <= 0xc2 && bytes[content] !== 8) ||
+      [0xc3, 0xc5, 0xc6, 0xc7, 0xcb, 0xcd, 0xce, 0xcf].includes(marker),
+  );
+
+/** What libtiff and libvips say of pixels that they do not know how to read. */
+const tiffNotRead = /not configured|not supported|not a whole number of bytes/i;
+
+/** Why a file could not be decoded. */
+function flawBehind(bytes: Buffer, format: ImageFormat, { message: reason }: Error): Flaw {
+  if (format === 'tiff' && tiffNotRead.test(reason)) return 'coding';
+  if (format === 'jpeg' && isUncommonJpeg(bytes)) return 'coding';
+  // The decoder's words for a sequence without a still image.
+  if (format === 'avif' && /unsupported image format/.test(reason)) return 'coding';
+  return isCutShort(bytes, format) ? 'cutShort' : 'damaged';
 }
 
 /** Whether the end of a file that could not be decoded is missing. */

@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { message, UserError } from '../../core/messages/message';
-import { Flaw, flawOf, sniff, sniffedBytes } from './decode';
+import type { Flaw } from './flaws';
+import { flawOf, sniff, sniffedBytes } from './formats';
 import type { Candidate, Part } from './split';
 import { breathe } from '../stop';
 

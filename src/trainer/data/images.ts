@@ -9,7 +9,8 @@ import { Message, message, UserError } from '../../core/messages/message';
 import type { DataProvenance } from '../../core/contracts/events';
 import { cacheBound, createCache, ImageCache, SharedCache } from './cache';
 import type { Dataset } from './dataset';
-import { Flaw, mostPixels } from './decode';
+import { Flaw, mostPixels } from './flaws';
+import { createGate } from './gate';
 import { indexFolder, LeftOut } from './folder';
 import { Loader, ImageLost } from './loader';
 import type { Item, Plan } from './prepare';
@@ -87,6 +88,7 @@ export async function imageDataset(
     augment: experiment.augment,
     seed: experiment.seed,
     cache: heldCache(source, examples) ?? createCache(examples.length, surroundings.cacheBytes ?? cacheBound()),
+    gate: createGate(),
   };
   const loader = await Loader.open(plan, surroundings.workers);
   try {
@@ -240,6 +242,7 @@ export async function checkImages(
       trained: new Uint8Array(candidates.length),
       input: { size: 32, channels: 3, fit: 'resize', antialias: true, normalize: 'none' },
       cache: createCache(candidates.length, 0),
+      gate: createGate(),
     },
     workers,
   );
@@ -300,6 +303,7 @@ export function leftOutMessages(leftOut: readonly LeftOut[], total: number): Mes
     empty: (figures) => message('leftOutEmpty', figures),
     notImage: (figures) => message('leftOutNotImage', figures),
     unsupported: (figures) => message('leftOutUnsupported', figures),
+    coding: (figures) => message('leftOutCoding', figures),
     cutShort: (figures) => message('leftOutCutShort', figures),
     damaged: (figures) => message('leftOutDamaged', figures),
     tooLarge: (figures) => message('leftOutTooLarge', { ...figures, most: mostPixels / 1e6 }),

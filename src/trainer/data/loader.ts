@@ -6,7 +6,8 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { Flaw, FlawedImage, loadDecoder } from './decode';
+import { loadDecoder } from './decode';
+import { Flaw, FlawedImage } from './flaws';
 import { Item, Plan, Preparation } from './prepare';
 
 /** Work for every thread: examples of a batch, or images to be looked at. Everything in it is shared, not copied. */
@@ -35,6 +36,7 @@ export const flaws: readonly Flaw[] = [
   'empty',
   'notImage',
   'unsupported',
+  'coding',
   'cutShort',
   'damaged',
   'tooLarge',

@@ -9,7 +9,9 @@ import type { ResolvedExperiment } from '../../core/experiment';
 import { apply, drawAugmentation } from './augment';
 import { ImageCache, SharedCache } from './cache';
 import { normalizations } from './dataset';
-import { decode, Flaw, FlawedImage } from './decode';
+import { decode } from './decode';
+import { Flaw, FlawedImage } from './flaws';
+import { Gate } from './gate';
 import { Image, Raster } from './raster';
 
 /** What all threads know; it is copied to each when it starts. */
@@ -25,6 +27,8 @@ export interface Plan {
   readonly augment: ResolvedExperiment['augment'];
   readonly seed: number;
   readonly cache: SharedCache;
+  /** See gate.ts. */
+  readonly gate: SharedArrayBuffer;
 }
 
 /** One example of a batch. */
@@ -37,11 +41,13 @@ export interface Item {
 export class Preparation {
   private readonly raster: Raster;
   private readonly cache: ImageCache;
+  private readonly gate: Gate;
   private readonly enlarge: number;
 
   constructor(private readonly plan: Plan) {
     this.raster = new Raster(plan.input.size);
     this.cache = new ImageCache(plan.cache);
+    this.gate = new Gate(plan.gate);
     this.enlarge = plan.augment?.randomCrop?.enlarge ?? 1;
   }
 
@@ -102,6 +108,6 @@ export class Preparation {
     } catch (error) {
       throw new FlawedImage('unreadable', (error as NodeJS.ErrnoException).code ?? (error as Error).message);
     }
-    return decode(bytes);
+    return decode(bytes, this.gate);
   }
 }
