@@ -62,6 +62,8 @@ export interface StartedEvent extends EngineUse {
   /** Examples that pass through the network at once; absent in runs of earlier versions. */
   readonly microBatch?: number;
   readonly examples: { readonly train: number; readonly validation: number; readonly test: number };
+  /** Whether the test images that a limit leaves of MNIST were drawn by the seed; earlier versions took the first. */
+  readonly testDrawn?: boolean;
   readonly classNames: readonly string[];
   /** Absent in runs of earlier versions. */
   readonly data?: DataProvenance;

@@ -106,6 +106,8 @@ export const texts = {
   datasetFileHeader: '{file} is not the expected {dataset} file: its header says {found} instead of {expected}.',
   datasetFileLength: '{file} is {found} bytes long instead of {expected}; it was truncated or extended.',
   datasetFileAltered: '{file} has been altered: its SHA-256 is {found} instead of {expected}.',
+  datasetFileOther:
+    '{file} has the form of a {dataset} file but holds other data: it belongs to another dataset in the same format, such as Fashion-MNIST, or was made anew.',
   datasetFileAdvice:
     'Replace it with the original file, or leave out the folder to use the copy that comes with ConvLab.',
   datasetUnknown: 'There is no dataset called “{name}”. Available: {known}.',

@@ -15,6 +15,8 @@ export interface Dataset {
   readonly warnings: readonly Message[];
   /** The parts by name, where a later process could not draw them again from the experiment alone. */
   readonly split?: StoredSplit;
+  /** Whether the test images that a limit leaves are drawn by the seed; absent where the parts are kept by name. */
+  readonly testDrawn?: boolean;
   /** Batches that are worth reading ahead while the engine works on another; default 1. */
   readonly readAhead?: number;
   /**

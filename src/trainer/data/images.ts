@@ -38,6 +38,8 @@ export interface ImageSource {
 export interface DataSurroundings {
   /** The split of the run that goes on. */
   readonly stored?: StoredSplit;
+  /** Whether the run that goes on drew its test images (see Dataset); default: so it is done today. */
+  readonly testDrawn?: boolean;
   /** Threads that prepare images; default: one per processor. */
   readonly workers?: number;
   /** Bound of the decoded images that are kept, in bytes. */

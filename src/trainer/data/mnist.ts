@@ -96,20 +96,37 @@ function bundledFolder(): string | undefined {
   }
 }
 
+/** Where the files may lie below the folder that is named: torchvision's download makes MNIST/raw. */
+const places = ['', 'raw', 'MNIST/raw', 'MNIST'];
+
+/**
+ * Where a file lies: under its published name or its original one, which has a dot and which gunzip restores, gzipped or
+ * not, or in a folder of the same name, as Kaggle's archive has them.
+ */
+function locate(folder: string, name: string): string | undefined {
+  const names = [name, name.replace('-idx', '.idx')];
+  const isFile = (file: string) => fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+  return places
+    .flatMap((place) => names.map((own) => path.join(folder, place, own)))
+    .flatMap((file) => [file, ...names.map((inner) => path.join(file, inner))])
+    .flatMap((file) => [file, `${file}.gz`])
+    .find(isFile);
+}
+
+/** Far above what any of the files unpacks to. */
+const mostBytes = 2 ** 28;
+
 /** The content of an IDX file behind its header. */
-function readIdx(folder: string, { name, magic, count, sha256 }: IdxFile): Uint8Array {
-  const plain = path.join(folder, name);
-  const zipped = `${plain}.gz`;
-  const file = fs.existsSync(plain) ? plain : zipped;
+function readIdx(folder: string, idx: IdxFile): Uint8Array {
+  const { name, magic, count, sha256 } = idx;
+  const file = locate(folder, name);
   const fail = (problem: ReturnType<typeof message>) => new UserError(problem, message('datasetFileAdvice'));
+  if (file === undefined) throw fail(message('datasetFileMissing', { file: path.join(folder, name), dataset: title }));
   let bytes: Buffer;
   try {
     bytes = fs.readFileSync(file);
-    if (file === zipped) bytes = gunzipSync(bytes);
+    if (file.endsWith('.gz')) bytes = gunzipSync(bytes, { maxOutputLength: mostBytes });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw fail(message('datasetFileMissing', { file: plain, dataset: title }));
-    }
     throw fail(message('datasetFileUnreadable', { file, dataset: title, reason: (error as Error).message }));
   }
   const images = magic === 2051;
@@ -132,8 +149,27 @@ function readIdx(folder: string, { name, magic, count, sha256 }: IdxFile): Uint8
     throw fail(message('datasetFileLength', { file, found: bytes.length, expected: length }));
   }
   const hash = createHash('sha256').update(bytes).digest('hex');
-  if (hash !== sha256) throw fail(message('datasetFileAltered', { file, found: hash, expected: sha256 }));
-  return bytes.subarray(header);
+  if (hash === sha256) return bytes.subarray(header);
+  if (isOther(bytes.subarray(header), folder, idx)) throw fail(message('datasetFileOther', { file, dataset: title }));
+  throw fail(message('datasetFileAltered', { file, found: hash, expected: sha256 }));
+}
+
+/** A damaged or edited file keeps nearly all of its bytes; of another dataset's, like Fashion-MNIST's, most are others. */
+const keptWhereAltered = 0.99;
+
+/** Whether what should be a file of MNIST holds something else, as far as the copy that comes with ConvLab can tell. */
+function isOther(content: Uint8Array, folder: string, idx: IdxFile): boolean {
+  const bundled = bundledFolder();
+  if (bundled === undefined || path.resolve(bundled) === path.resolve(folder)) return false;
+  let original: Uint8Array;
+  try {
+    original = readIdx(bundled, idx);
+  } catch {
+    return false;
+  }
+  let same = 0;
+  for (let i = 0; i < original.length; i++) if (content[i] === original[i]) same++;
+  return same < keptWhereAltered * original.length;
 }
 
 /** Writes one 28×28 image, values 0 to 255, into channels × size × size normalised values. */
@@ -184,8 +220,12 @@ export const mnistProvenance = ({ folder }: MnistFiles): DataProvenance => ({
 /** A share or a number of `available` examples. */
 const amount = (part: number, available: number): number => (part <= 1 ? Math.floor(part * available) : part);
 
-/** MNIST as an experiment wants it. @throws UserError when the split asks for more than there is */
-export function mnistDataset(data: MnistFiles, experiment: ResolvedExperiment): Dataset {
+/**
+ * MNIST as an experiment wants it.
+ * @param testDrawn whether a limit's test images are drawn by the seed; runs of earlier versions had the first ones
+ * @throws UserError when the split asks for more than there is
+ */
+export function mnistDataset(data: MnistFiles, experiment: ResolvedExperiment, testDrawn = true): Dataset {
   const { split } = experiment.dataset;
   if (experiment.augment) throw new UserError(message('augmentationUnsupported', { dataset: title }));
   const available = files.trainImages.count;
@@ -205,6 +245,11 @@ export function mnistDataset(data: MnistFiles, experiment: ResolvedExperiment): 
   // overlaps and a limit only shortens them.
   const order = permutation(streamKey(experiment.seed, Purpose.split), available);
   const first: Record<Part, number> = { train: 0, validation: full.train, test: 0 };
+  // All of them stay in their own order.
+  const drawn = testDrawn && counts.test < files.testImages.count;
+  const testOrder = drawn
+    ? permutation(streamKey(experiment.seed, Purpose.split, 1), files.testImages.count)
+    : undefined;
   const place = placement(experiment.input);
   const elements = experiment.input.channels * experiment.input.size ** 2;
   return {
@@ -212,11 +257,12 @@ export function mnistDataset(data: MnistFiles, experiment: ResolvedExperiment): 
     counts,
     provenance: mnistProvenance(data),
     warnings: [],
+    testDrawn,
     read(part, indices, _epoch, images, labels) {
       const bytes = part === 'test' ? data.testImages : data.trainImages;
       const classes = part === 'test' ? data.testLabels : data.trainLabels;
       indices.forEach((index, i) => {
-        const example = part === 'test' ? index : order[first[part] + index]!;
+        const example = part === 'test' ? (testOrder?.[index] ?? index) : order[first[part] + index]!;
         place(bytes, example * pixels, images, i * elements);
         labels[i] = classes[example]!;
       });

@@ -16,7 +16,7 @@ const catDogFolders = ['cat_dog', 'PetImages'];
 /** @throws UserError that names the file or setting at fault */
 export async function openDataset(experiment: ResolvedExperiment, options: OpenOptions): Promise<Dataset> {
   const { name } = experiment.dataset;
-  if (name === 'mnist') return mnistDataset(readMnist(options.dataFolder), experiment);
+  if (name === 'mnist') return mnistDataset(readMnist(options.dataFolder), experiment, options.testDrawn);
   return imageDataset(await imageSource(name, options), experiment, options);
 }
 

@@ -72,9 +72,11 @@ export async function run(request: TrainRequest, surroundings: Surroundings): Pr
     engine = opened.engine;
     surroundings.progress(message('loadingData', { dataset: datasetTitles[experiment.dataset.name] }));
     const stored = request.resume === undefined ? undefined : readSplit(request.resume);
+    const earlier = request.resume === undefined ? undefined : readHistory(request.resume).started;
     dataset = await openDataset(experiment, {
       ...request,
       stored,
+      testDrawn: earlier === undefined || earlier.testDrawn === true,
       cacheBytes: surroundings.cacheBytes,
       progress: surroundings.progress,
       signal: surroundings.signal,
@@ -113,6 +115,7 @@ export async function run(request: TrainRequest, surroundings: Surroundings): Pr
         stepsPerEpoch: stepsPerEpoch(dataset.counts.train, batchSize),
         microBatch: model.microBatch,
         examples: dataset.counts,
+        testDrawn: dataset.testDrawn,
         classNames: dataset.classNames,
         data: dataset.provenance,
         startedFrom: folder.record.start?.told,
