@@ -11,6 +11,7 @@ import { checkSize, Flaw, FlawedImage } from './flaws';
 import { ImageFormat, isFormat, sniff, sniffedBytes } from './formats';
 import type { Gate } from './gate';
 import { paintAround } from './gif';
+import { isUncommonJpeg } from './jpeg';
 import { readNetpbm } from './netpbm';
 import { orientationOfXmp, upright } from './orientation';
 import type { Image } from './raster';
@@ -110,28 +111,6 @@ function fromInks({ width, height, channels, data }: Samples): Image {
   }
   return { width, height, data: out };
 }
-
-/** The segments of a JPEG before its scans: marker, and where its content begins. */
-function* segmentsOf(bytes: Buffer): Generator<{ marker: number; content: number }> {
-  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff;) {
-    const marker = bytes[at + 1]!;
-    // Bytes that fill up.
-    if (marker === 0xff) at++;
-    else {
-      yield { marker, content: at + 4 };
-      if (marker === 0xda) return;
-      at += 2 + bytes.readUInt16BE(at + 2);
-    }
-  }
-}
-
-/** Whether a JPEG is lossless, hierarchical or of another depth than 8 bits, which the decoder does not know. */
-const isUncommonJpeg = (bytes: Buffer): boolean =>
-  [...segmentsOf(bytes)].some(
-    ({ marker, content }) =>
-      (marker >= 0xc0 && marker <= 0xc2 && bytes[content] !== 8) ||
-      [0xc3, 0xc5, 0xc6, 0xc7, 0xcb, 0xcd, 0xce, 0xcf].includes(marker),
-  );
 
 /** What libtiff and libvips say of pixels that they do not know how to read. */
 const tiffNotRead = /not configured|not supported|not a whole number of bytes/i;

@@ -55,6 +55,8 @@ export interface DataSurroundings {
 
 /** Images that are checked between two looks at the clock and at requests to stop. */
 const checkChunk = 64;
+/** The same, where most are not decoded. */
+const surveyChunk = 512;
 
 /** The images of a folder with one sub-folder per class. @throws UserError */
 export async function folderSource(folder: string, signal: AbortSignal): Promise<ImageSource> {
@@ -233,7 +235,10 @@ async function flawsOf(entries: readonly number[], loader: Loader, root: string)
   return found;
 }
 
-/** Decodes every image of a source and keeps none. @returns those that cannot be used */
+/**
+ * Surveys a source: looks at the structure of every file, and decodes those of which that does not tell.
+ * @returns the files that cannot be used
+ */
 export async function checkImages(
   { kind, root, candidates }: ImageSource,
   { workers, progress, signal }: Pick<DataSurroundings, 'workers' | 'progress' | 'signal'>,
@@ -245,13 +250,14 @@ export async function checkImages(
       input: { size: 32, channels: 3, fit: 'resize', antialias: true, normalize: 'none' },
       cache: createCache(candidates.length, 0),
       gate: createGate(),
+      surveyed: true,
     },
     workers,
   );
   try {
     const leftOut: LeftOut[] = [];
-    for (let next = 0; next < candidates.length; next += checkChunk) {
-      const tried = candidates.slice(next, next + checkChunk);
+    for (let next = 0; next < candidates.length; next += surveyChunk) {
+      const tried = candidates.slice(next, next + surveyChunk);
       const found = await flawsOf(
         tried.map((_, i) => next + i),
         loader,
