@@ -12,6 +12,7 @@ import type { TrainRequest } from '../../src/core/contracts/tasks';
 import { summarize } from '../../src/disk/runs';
 import { readTrained } from '../../src/trainer/training/checkpoint';
 import type { Engine, EngineProvider, Model, ModelOptions, ModelState } from '../../src/trainer/engines/engine';
+import { readMnist } from '../../src/trainer/data/mnist';
 import { Stop } from '../../src/trainer/stop';
 import { differences, optionsAsBefore } from '../../src/trainer/training/resumption';
 import { run } from '../../src/trainer/training/run';
@@ -337,4 +338,50 @@ it('goes on as WebAssembly and without the optimizations that were left out', ()
       'It was computed by onnx, a script, onnxruntime-web 1 and now is by onnx, a script, onnxruntime-node 1. ' +
       'It left out winograd and now leaves out –.',
   ]);
+});
+
+it('refuses a last batch of one image that batch norm could learn nothing from, before there is a run', async () => {
+  const folder = temporaryFolder();
+  await fill(folder, { cat: 10, dog: 8 });
+  // Nine training images in batches of four.
+  const experiment = imagesExperiment({ network: { name: 'resnet18' }, batchSize: 4 });
+  const { outcome, events } = await train(scripted([2]), { experiment, dataFolder: folder });
+  expect(outcome).toBe('failed');
+  expect(events).toMatchObject([
+    {
+      type: 'failed',
+      message: { id: 'batchNormSingleLast', args: { layer: 'layer4.0.bn1', examples: 9, batchSize: 4, passes: 4 } },
+      advice: { id: 'batchNormSingleLastAdvice' },
+    },
+  ]);
+  expect(fs.readdirSync(runs)).toEqual([]);
+  fs.rmSync(folder, { recursive: true });
+});
+
+it('goes on with the test images that a run began with: the first ones, where an earlier version began it', async () => {
+  const { testLabels } = readMnist();
+  /** Labels of the images that are evaluated, in their order. */
+  const seen: number[] = [];
+  const provider = altered(scripted([2]), (model) => ({
+    evaluate: async (batch) => {
+      seen.push(...batch.labels.subarray(0, batch.size));
+      return model.evaluate(batch);
+    },
+  }));
+  const { events } = await train(provider, { stopAt: 3 });
+  const { examples, testDrawn } = events.find((event) => event.type === 'started')!;
+  expect(testDrawn).toBe(true);
+  const file = path.join(onlyRun(runs), 'metrics.jsonl');
+  const ofToday = fs.readFileSync(file, 'utf8');
+  const first = Array.from(testLabels.subarray(0, examples.test));
+  for (const text of [ofToday.replace('"testDrawn":true,', ''), ofToday]) {
+    const copy = temporaryFolder();
+    fs.cpSync(onlyRun(runs), copy, { recursive: true });
+    fs.writeFileSync(path.join(copy, 'metrics.jsonl'), text);
+    expect((await train(provider, { resume: copy })).outcome).toBe('finished');
+    const tested = seen.slice(-examples.test);
+    if (text === ofToday) expect(tested).not.toEqual(first);
+    else expect(tested).toEqual(first);
+    fs.rmSync(copy, { recursive: true });
+  }
 });

@@ -212,6 +212,14 @@ export const texts = {
   engineOutOfMemoryAdvice: 'Use a smaller batchSize or a smaller input size, or close other programs.',
   memoryShort:
     'A training step takes about {needed} MiB of memory, and {available} MiB are available. If training is slow or ends for want of memory, close other programs, or use a smaller input size or another network.',
+  batchNormSingle:
+    'With one image at a time, batch norm gets a single value per channel (in {layer}, where an image is 1 × 1): it would pass on the same value for every image, and nothing would be learned.',
+  batchNormSingleAdvice: 'Choose a larger batch size or a larger input size.',
+  batchNormSingleLast:
+    '{examples} training images in batches of {batchSize} leave a last batch of one image, of which batch norm gets a single value per channel (in {layer}, where an image is 1 × 1): it would pass on the same value for every image.',
+  batchNormSinglePass:
+    '{examples} training images in batches of {batchSize}, {passes} passing through the network at a time, leave a single image for the last pass, of which batch norm gets a single value per channel (in {layer}, where an image is 1 × 1): it would pass on the same value for every image.',
+  batchNormSingleLastAdvice: 'Choose another batch size or another limit, or a larger input size.',
   batchNormDivided:
     'A batch of {batchSize} would take about {whole} MiB of memory, and {available} MiB are available, so {microBatch} examples pass through the network at a time. Batch norm then takes its statistics from {microBatch} examples instead of {batchSize}. Close other programs, or use a smaller input size, to train on whole batches.',
 

@@ -11,6 +11,7 @@ import { Network, parameterCount } from '../../core/networks/network';
 import { EngineUse, protocolVersion, RunEvent } from '../../core/contracts/events';
 import { TrainRequest } from '../../core/contracts/tasks';
 import { readHistory, RunFolder } from '../../disk/runs';
+import { refuseSingleValues } from './batchNorm';
 import { Checkpoints } from './cadence';
 import { Checkpoint, checkDiskSpace, readNewest } from './checkpoint';
 import { Loop, stepsPerEpoch } from './loop';
@@ -82,19 +83,23 @@ export async function run(request: TrainRequest, surroundings: Surroundings): Pr
       signal: surroundings.signal,
     });
 
+    const network = networkOf(experiment);
+    const { batchSize, loss, optimizer, seed, microBatch } = experiment;
+    // Runs of earlier versions that began so go on.
+    const isNew = request.resume === undefined;
+    if (isNew) refuseSingleValues(network, dataset.counts.train, batchSize, microBatch);
     let before = new History();
     if (request.resume) ({ folder, before } = openForResuming(request.resume, experiment));
     else folder = RunFolder.create(request.runsFolder, experiment, surroundings.version, start);
     surroundings.runFolder(folder.folder);
     if (dataset.split && !stored) writeSplit(folder.folder, dataset.split);
 
-    const network = networkOf(experiment);
     checkDiskSpace(folder.folder, network);
     surroundings.progress(message('compilingNetwork', { network: networks[experiment.network.name].title }));
-    const { batchSize, loss, optimizer, seed, microBatch } = experiment;
     // A run that goes on keeps the passes that it began with: with others its figures would differ.
     const passes = before.started?.microBatch ?? microBatch;
     model = await engine.compile(network, { batchSize, loss, optimizer, seed, microBatch: passes });
+    if (isNew) refuseSingleValues(network, dataset.counts.train, batchSize, model.microBatch);
 
     const use: EngineUse = {
       engine: engine.name,
