@@ -2,11 +2,14 @@
 import * as fs from 'node:fs';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
+import { streamKey, word } from '../../src/core/random';
 import { english } from '../../src/core/messages/message';
 import { decode } from '../../src/trainer/data/decode';
 import { Flaw, FlawedImage } from '../../src/trainer/data/flaws';
 import { Gate, createGate } from '../../src/trainer/data/gate';
 import { leftOutMessages } from '../../src/trainer/data/images';
+import type { Image } from '../../src/trainer/data/raster';
+import { structureOf } from '../../src/trainer/data/structure';
 
 const golden = 'test/golden/images';
 const files = fs.readdirSync(`${golden}/kinds`).filter((name) => !name.endsWith('.png'));
@@ -82,6 +85,7 @@ describe('a header that lies', () => {
     ['a bitmap that promises more than there is', size(290, 18), 'cutShort'],
     ['a pixmap beyond the bound', Buffer.from('P6 100000 100000 255\n'), 'tooLarge'],
     ['a pixmap without numbers', Buffer.from('P6 12 x 255\n'), 'damaged'],
+    ['a plain pixmap that promises more than there is', Buffer.from('P3 7000 7000 255\n1 2 3\n'), 'cutShort'],
     ['a greymap of no values', Buffer.from('P5 2 2 0\n    '), 'damaged'],
   ])('%s is refused', async (_, bytes, flaw) => {
     expect(await flawOf(bytes)).toBe(flaw);
@@ -94,6 +98,31 @@ describe('a header that lies', () => {
       expect(await flawOf(bytes)).toBe('damaged');
     }
   });
+});
+
+describe('altered bytes', () => {
+  // What libvips reads is its own to survive; of these files our readers see every byte.
+  it.each(files.filter((name) => /\.(bmp|p[bgp]m|gif|tif)$/.test(name)))(
+    'of %s give an image or a reason',
+    async (name) => {
+      const whole = read(`kinds/${name}`);
+      const key = streamKey(7, files.indexOf(name));
+      for (let i = 0; i < 150; i++) {
+        const bytes = Buffer.from(whole.subarray(0, i % 5 === 0 ? word(key, i * 9 + 8) % whole.length : whole.length));
+        for (let k = 0; k <= i % 4 && bytes.length > 0; k++) {
+          // Half of them in the header.
+          const at = word(key, i * 9 + k * 2) % (k % 2 === 0 ? Math.min(64, bytes.length) : bytes.length);
+          bytes[at] = word(key, i * 9 + k * 2 + 1) & 255;
+        }
+        const image = await decode(bytes).catch((error: unknown) => error);
+        if (image instanceof FlawedImage) continue;
+        const { width, height, data } = image as Image;
+        expect(data.length).toBe(width * height * 3);
+        const seen = structureOf(bytes);
+        if (seen !== undefined) expect(seen).toBe('whole');
+      }
+    },
+  );
 });
 
 it('large images wait for one another, small ones do not', async () => {

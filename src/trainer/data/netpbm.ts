@@ -38,6 +38,10 @@ class Tokens {
     public at: number,
   ) {}
 
+  get left(): number {
+    return this.bytes.length - this.at;
+  }
+
   number(): number {
     this.skip();
     let value = 0;
@@ -75,11 +79,13 @@ class Tokens {
   }
 }
 
-const plainSamples = (tokens: Tokens, count: number, bitmap: boolean): Uint16Array => {
+function plainSamples(tokens: Tokens, count: number, bitmap: boolean): Uint16Array {
+  // A digit each, and white space between numbers.
+  if (tokens.left < (bitmap ? count : 2 * count - 1)) throw new FlawedImage('cutShort', `${tokens.left} bytes`);
   const samples = new Uint16Array(count);
   for (let i = 0; i < count; i++) samples[i] = bitmap ? tokens.bit() : Math.min(65_535, tokens.number());
   return samples;
-};
+}
 
 function rawSamples(
   raw: Buffer,

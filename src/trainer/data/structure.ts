@@ -78,7 +78,8 @@ function gif(bytes: Buffer): Verdict | undefined {
     at += block === 0x21 ? 2 : 11 + tableBytes(bytes.readUInt8(at + 9));
     for (let size; (size = bytes.readUInt8(at)) > 0; at += size + 1);
     at += 1;
-    if (block === 0x2c) return verdict;
+    // Of a screen that is out of all proportion the decoder makes its own.
+    if (block === 0x2c) return verdict === 'whole' ? verdict : undefined;
   }
 }
 
