@@ -49,7 +49,7 @@ async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'convlab-profile-'));
   const profiling = { enableProfiling: true, profileFilePrefix: join(folder, 'profile') };
   const runtime = await openNative(nativeLibrary, threads, profiling);
-  const model = new OnnxModel(runtime, networkOf(name), optionsOf(name), () => undefined, machineMemory());
+  const model = new OnnxModel(runtime, networkOf(name), optionsOf(name), machineMemory());
   await loadInitial(model);
   const steps = Number(values.steps);
   const seconds = await timeSteps(model, batchOf(name), steps);

@@ -19,6 +19,7 @@ import type { Tf } from '../../src/trainer/engines/tfjs/api';
 import { tensorflowProvider } from '../../src/trainer/engines/tfjs/provider';
 import { everyLayer, networkOf } from './cases';
 import { describeEngine } from './conformance';
+import { tfjsLibrary } from './libraries';
 
 const setup = process.env['CONVLAB_TENSORFLOW'];
 
@@ -58,6 +59,7 @@ describe('native TensorFlow', () => {
   });
 
   describeEngine(tensorflowProvider, {
+    library: tfjsLibrary(createRequire(import.meta.url)(packageFolder(setup)) as Tf, 'OOM when allocating tensor'),
     goldenNetworks: ['alexnet', 'vgg16', 'resnet18', 'resnet50', 'alexnet-keras', 'vgg16-keras', 'resnet50-keras'],
   });
 

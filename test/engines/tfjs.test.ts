@@ -8,7 +8,7 @@ import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { english, message, UserError } from '../../src/core/messages/message';
 import { buildNetwork } from '../../src/core/networks/catalog';
 import { initialBuffers, initialParameters } from '../../src/core/networks/network';
-import { EngineProvider } from '../../src/trainer/engines/engine';
+import type { EngineProvider, Model } from '../../src/trainer/engines/engine';
 import { tfjsEngine } from '../../src/trainer/engines/tfjs/model';
 import { openEngine } from '../../src/trainer/engines/choose';
 import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
@@ -17,6 +17,7 @@ import { findInstallation, packageFolder, recordFile, setupFolder } from '../../
 import { prepareProcess, tensorflowProviderOf } from '../../src/trainer/engines/tfjs/provider';
 import { everyLayer } from './cases';
 import { describeEngine } from './conformance';
+import { tfjsLibrary } from './libraries';
 import { loadTfjsCpu } from './tfjsCpu';
 
 const tf = await loadTfjsCpu();
@@ -36,7 +37,7 @@ const provider: EngineProvider = {
   },
 };
 
-describeEngine(provider);
+describeEngine(provider, { library: tfjsLibrary(tf) });
 
 describe('the TensorFlow.js program', () => {
   const network = everyLayer();
@@ -77,16 +78,37 @@ describe('the TensorFlow.js program', () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  it('is disposed by a failure, and says so from then on', async () => {
+  it('leaves no tensor behind wherever in a computation memory runs out', async () => {
     const engine = await provider.open({});
     const before = tf.memory().numTensors;
-    const model = await engine.compile(network, options);
-    await expect(model.evaluate(batch)).rejects.toThrow('load() comes first');
-    await expect(model.load(state)).rejects.toThrow('The model has been disposed.');
-    const second = await engine.compile(network, options);
-    await second.load(state);
-    await expect(second.trainStep({ ...batch, size: 5 }, { epoch: 1, step: 0 }, 1e-3)).rejects.toThrow('batchSize 4');
-    expect(tf.memory().numTensors).toBe(before);
+    const calls = {
+      load: (model: Model) => model.load(state),
+      trainStep: (model: Model) => model.trainStep(batch, { epoch: 1, step: 0 }, 1e-3),
+      gradients: (model: Model) => model.gradients(batch, { epoch: 1, step: 0 }),
+      evaluate: (model: Model) => model.evaluate(batch),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      let failures = 0;
+      for (let write = 0; ; write++) {
+        const model = await engine.compile(network, { ...options, microBatch: 3 });
+        await model.load(state);
+        const feed = tfjsLibrary(tf, 'Array buffer allocation failed', write).starve();
+        const error: unknown = await call(model).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        feed();
+        if (error === undefined) {
+          await model.dispose();
+          break;
+        }
+        failures++;
+        expect(error, `${name}, write ${write}`).toMatchObject({ userMessage: { id: 'engineOutOfMemory' } });
+        expect(tf.memory().numTensors, `${name}, write ${write}`).toBe(before);
+      }
+      expect(failures, name).toBeGreaterThan(10);
+    }
+    await engine.dispose();
   });
 
   it('divides a batch into equal passes that fit the memory', async () => {

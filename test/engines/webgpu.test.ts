@@ -17,6 +17,7 @@ import { Adapter, describeAdapter, isSoftware, searchAdapter } from '../../src/t
 import { webgpuProvider, webgpuProviderOf } from '../../src/trainer/engines/tfjs/webgpu';
 import { everyLayer, networkOf } from './cases';
 import { describeEngine } from './conformance';
+import { tfjsLibrary } from './libraries';
 import { referenceForward } from './reference';
 import { bundleTfjs } from './tfjsCpu';
 
@@ -187,7 +188,10 @@ if (expectedAdapter === undefined) {
   });
 
   // A software adapter takes minutes for each of them.
-  describeEngine(provider, { goldenNetworks: software ? [] : ['alexnet', 'vgg16', 'resnet18', 'resnet50'] });
+  describeEngine(provider, {
+    library: tfjsLibrary(tf),
+    goldenNetworks: software ? [] : ['alexnet', 'vgg16', 'resnet18', 'resnet50'],
+  });
 
   describe('the WebGPU program', () => {
     const options: ModelOptions = {

@@ -1,9 +1,11 @@
 /** How a batch is divided by the memory there is, and what a graph's values take of it. */
 import { describe, expect, it } from 'vitest';
+import { message, UserError } from '../../src/core/messages/message';
 import { buildNetwork } from '../../src/core/networks/catalog';
 import { machineMemory, passSize } from '../../src/trainer/engines/memory';
 import { peakBytes } from '../../src/trainer/engines/onnx/liveness';
 import type { NodeSpec } from '../../src/trainer/engines/onnx/proto';
+import { computationError } from '../../src/trainer/engines/step';
 
 const gibibyte = 2 ** 30;
 
@@ -92,5 +94,28 @@ describe('what the values of a graph take at once', () => {
   it('leaves out what lies with the caller, and frees what nobody reads', () => {
     const given = [node('Conv', ['x'], 'a', 'unread'), node('Conv', ['a'], 'out')];
     expect(peak(given, { a: 10, unread: 4, out: 100 }, ['out'])).toBe(14);
+  });
+});
+
+describe('a want of memory', () => {
+  it.each([
+    ['TensorFlow', 'OOM when allocating tensor with shape[512,4096]'],
+    ['ONNX Runtime', 'Failed to allocate memory for requested buffer of size 411041792'],
+    ['C++', 'std::bad_alloc'],
+    ['C++ on Windows', 'bad allocation'],
+    ['JavaScript', 'Array buffer allocation failed'],
+    ['WebAssembly', 'WebAssembly.Memory(): could not allocate memory'],
+    ['WebAssembly’s addresses', "WebAssembly.Memory(): Property 'initial': value 70000 is above the upper bound 65536"],
+  ])('is known by the words of %s', (_, words) => {
+    expect(computationError(new Error(words), 8)).toMatchObject({
+      userMessage: { id: 'engineOutOfMemory', args: { batchSize: 8 } },
+    });
+  });
+
+  it('is not seen in other failures, nor in what is a sentence already', () => {
+    const other = new Error('Non-zero status code returned while running Conv node.');
+    const sentence = new UserError(message('onnxWebMemory', { network: 'vgg16', size: 2, needed: 'out of memory' }));
+    expect(computationError(other, 8)).toBe(other);
+    expect(computationError(sentence, 8)).toBe(sentence);
   });
 });

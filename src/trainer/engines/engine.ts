@@ -99,8 +99,16 @@ export interface ModelState {
 }
 
 /**
- * A compiled network with its parameters and optimiser state. Calls are made one at a time.
- * Any failure inside the numerical library rejects with an Error; the state is then undefined and the model is disposed.
+ * A compiled network with its parameters and optimiser state. Calls are made one at a time, and keep one contract, which
+ * contract.ts keeps for every engine and test/engines/conformance.ts looks at in each:
+ * - What a caller gets wrong is refused before anything is computed, and changes nothing: a state that does not fit the
+ *   network, or any call but load() before there are parameters (Error); a batch that is empty or larger than batchSize
+ *   where it trains, or that has more examples than its arrays hold (RangeError).
+ * - What goes wrong inside the numerical library disposes the model, because nobody can say how far it came, and all that
+ *   it held is let go. The call rejects with the library's error; where memory ran out, be it that a graph could not be
+ *   opened, with a UserError that says so.
+ * - A model that is disposed, by its owner, with its engine or by a failure, rejects every call with an Error;
+ *   dispose() may be called again.
  */
 export interface Model {
   readonly network: Network;
@@ -149,7 +157,9 @@ export interface Engine {
   readonly optimizations?: readonly Optimization[];
   /** Sentences on what it runs on here, where that is not what it would be elsewhere. */
   readonly notes?: readonly Message[];
+  /** Rejects with a UserError where memory is wanting, and with an Error when the engine has been disposed. */
   compile(network: Network, options: ModelOptions): Promise<Model>;
+  /** Disposes its models, too; may be called again. */
   dispose(): Promise<void>;
 }
 

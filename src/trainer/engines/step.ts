@@ -34,23 +34,34 @@ function checkTensors(
   }
 }
 
+const memoryRanOut =
+  /\bOOM\b|out of memory|bad[ _]alloc|failed to allocate|allocation failed|could not allocate|WebAssembly\.Memory\(\)/i;
+
 /**
  * What a failed computation means to the user: that memory ran out, where the library says so (TensorFlow's "OOM when
- * allocating tensor", ONNX Runtime's "Failed to allocate memory", a JavaScript array's "allocation failed"), or else the
- * error as it is.
+ * allocating tensor", ONNX Runtime's "Failed to allocate memory", C++'s "bad_alloc" or on Windows "bad allocation", a
+ * JavaScript array's "allocation failed", whatever a WebAssembly memory is refused for), or else the error as it is.
  */
 export function computationError(error: unknown, batchSize: number): unknown {
-  if (!/\bOOM\b|out of memory|bad_alloc|failed to allocate|allocation failed/i.test(String(error))) return error;
+  if (error instanceof UserError || !memoryRanOut.test(String(error))) return error;
   return new UserError(message('engineOutOfMemory', { batchSize }), message('engineOutOfMemoryAdvice'), {
     cause: error,
   });
 }
 
-/** @throws RangeError for a batch that is empty or larger than the model was compiled for */
-export function checkBatch({ size }: Batch, { batchSize }: ModelOptions): void {
+/** @throws RangeError for a batch that is empty, larger than the model was compiled for, or longer than its arrays */
+export function checkBatch(batch: Batch, network: Network, { batchSize }: ModelOptions): void {
+  const { size } = batch;
   if (size < 1 || size > batchSize) {
     throw new RangeError(`a batch of ${size} examples does not fit batchSize ${batchSize}`);
   }
+  checkArrays(batch, network);
+}
+
+/** @throws RangeError for a batch that has more examples than its arrays hold */
+export function checkArrays({ images, labels, size }: Batch, { inputShape }: Network): void {
+  const whole = Math.min(Math.floor(images.length / elements(inputShape)), labels.length);
+  if (size > whole) throw new RangeError(`a batch of ${size} examples has images and labels of ${whole}`);
 }
 
 /**

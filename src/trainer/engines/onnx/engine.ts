@@ -5,6 +5,7 @@
  */
 import { cpus } from 'node:os';
 import { Message, message, UserError } from '../../../core/messages/message';
+import { engineOf } from '../contract';
 import { Availability, Engine, EngineOptions, EngineProvider, Optimization } from '../engine';
 import { machineMemory } from '../memory';
 import { defaultThreads } from '../processors';
@@ -36,29 +37,15 @@ export function onnxProviderOf(library: NativeLibrary = nativeLibrary): EnginePr
 
     async open(options: EngineOptions): Promise<Engine> {
       const { runtime, notes } = await openRuntime(library, options);
-      const models = new Set<OnnxModel>();
-      return {
+      return engineOf({
         name: 'onnx',
         device: device(runtime.name, runtime.threads),
         versions: runtime.versions,
         optimizations: optimizations.filter((optimization) => !options.without?.includes(optimization)),
         notes,
-        async compile(network, modelOptions) {
-          const model: OnnxModel = new OnnxModel(
-            runtime,
-            network,
-            modelOptions,
-            () => models.delete(model),
-            options.memory ?? machineMemory(),
-            options.without,
-          );
-          models.add(model);
-          return model;
-        },
-        async dispose() {
-          for (const model of [...models]) await model.dispose();
-        },
-      };
+        build: (network, modelOptions) =>
+          new OnnxModel(runtime, network, modelOptions, options.memory ?? machineMemory(), options.without),
+      });
     },
   };
 }

@@ -16,7 +16,7 @@ import {
   StepResult,
 } from '../engine';
 import { MachineMemory, passSize } from '../memory';
-import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
+import { dropoutMasks, summarize } from '../step';
 import { AdamMemory, SquaredNorms } from './adam';
 import { EvaluationGraph, evaluationGraph, trainingGraph, TrainingGraph } from './lowering';
 import type { Runtime } from './runtime';
@@ -55,8 +55,6 @@ export class OnnxModel implements Model {
   /** Running statistics, in the order of Network.buffers. */
   private readonly buffers: Float32Array[];
   private step = 0;
-  private loaded = false;
-  private disposed = false;
   private readonly training = new Map<number, TrainingSession>();
   /** The graph written last, so that the one whose memory was reckoned is not written again. */
   private written: { readonly size: number; readonly graph: TrainingGraph } | undefined;
@@ -67,7 +65,6 @@ export class OnnxModel implements Model {
     private readonly runtime: Runtime,
     readonly network: Network,
     private readonly options: ModelOptions,
-    private readonly onDispose: () => void,
     machine: MachineMemory,
     private readonly without?: readonly Optimization[],
   ) {
@@ -95,9 +92,7 @@ export class OnnxModel implements Model {
 
   async load(state: ModelState): Promise<void> {
     const { network, memory } = this;
-    this.open();
     const { optimizer } = state;
-    checkState(this.network, state);
     network.parameters.forEach(({ name }, k) => {
       memory.parameters[k]!.set(state.parameters.get(name)!);
       if (optimizer) {
@@ -110,11 +105,9 @@ export class OnnxModel implements Model {
     });
     network.buffers.forEach(({ name }, k) => this.buffers[k]!.set(state.buffers.get(name)!));
     this.step = optimizer?.step ?? 0;
-    this.loaded = true;
   }
 
   async save(withMoments = true): Promise<ModelState> {
-    this.ready();
     const { network, memory } = this;
     const named = (views: readonly Float32Array[]): Tensors =>
       new Map(network.parameters.map(({ name }, k) => [name, views[k]!.slice()] as const));
@@ -127,65 +120,55 @@ export class OnnxModel implements Model {
     };
   }
 
-  trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult> {
-    return this.guarded(async () => {
-      const { logits, peaks } = await this.backward(batch, at, (statistics, size) =>
-        this.moveBuffers(statistics, size),
-      );
-      this.step++;
-      const norms = this.memory.update(this.options.optimizer, this.step, learningRate);
-      const { lossSum, correct, std } = summarize(logits, batch, this.network.outputs, this.options.loss);
-      return {
-        loss: lossSum / batch.size,
-        correct,
-        diagnostics: { ...ratios(norms), deadShare: this.deadShare(peaks), logitStd: std },
-      };
-    });
+  async trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult> {
+    const { logits, peaks } = await this.backward(batch, at, (statistics, size) => this.moveBuffers(statistics, size));
+    this.step++;
+    const norms = this.memory.update(this.options.optimizer, this.step, learningRate);
+    const { lossSum, correct, std } = summarize(logits, batch, this.network.outputs, this.options.loss);
+    return {
+      loss: lossSum / batch.size,
+      correct,
+      diagnostics: { ...ratios(norms), deadShare: this.deadShare(peaks), logitStd: std },
+    };
   }
 
-  gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }> {
-    return this.guarded(async () => {
-      const { logits } = await this.backward(batch, at, () => undefined);
-      const { lossSum } = summarize(logits, batch, this.network.outputs, this.options.loss);
-      const gradients: Tensors = new Map();
-      this.network.parameters.forEach(({ name, frozen }, k) => {
-        if (!frozen) gradients.set(name, this.memory.gradients[k]!.slice());
-      });
-      return { loss: lossSum / batch.size, logits, gradients };
+  async gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }> {
+    const { logits } = await this.backward(batch, at, () => undefined);
+    const { lossSum } = summarize(logits, batch, this.network.outputs, this.options.loss);
+    const gradients: Tensors = new Map();
+    this.network.parameters.forEach(({ name, frozen }, k) => {
+      if (!frozen) gradients.set(name, this.memory.gradients[k]!.slice());
     });
+    return { loss: lossSum / batch.size, logits, gradients };
   }
 
-  evaluate(batch: Batch): Promise<EvaluationResult> {
-    return this.guarded(async () => {
-      const { network, evaluationSize } = this;
-      this.evaluation ??= await this.openEvaluation(evaluationSize);
-      const { session, feeds, fetches, graph, logits: part } = this.evaluation;
-      const logits = new Float32Array(batch.size * network.outputs);
-      const width = elements(network.inputShape);
-      for (let start = 0; start < batch.size; start += evaluationSize) {
-        const size = Math.min(evaluationSize, batch.size - start);
-        let images = batch.images.subarray(start * width, (start + size) * width);
-        if (size < evaluationSize) {
-          // Examples do not see one another in evaluation, so a short part is filled up with zeros.
-          const filled = new Float32Array(evaluationSize * width);
-          filled.set(images);
-          images = filled;
-        }
-        feeds[graph.images] = this.tensor(images, [evaluationSize, ...network.inputShape]);
-        await this.runtime.run(session, feeds, fetches);
-        logits.set(part.subarray(0, size * network.outputs), start * network.outputs);
+  async evaluate(batch: Batch): Promise<EvaluationResult> {
+    const { network, evaluationSize } = this;
+    this.evaluation ??= await this.openEvaluation(evaluationSize);
+    const { session, feeds, fetches, graph, logits: part } = this.evaluation;
+    const logits = new Float32Array(batch.size * network.outputs);
+    const width = elements(network.inputShape);
+    for (let start = 0; start < batch.size; start += evaluationSize) {
+      const size = Math.min(evaluationSize, batch.size - start);
+      let images = batch.images.subarray(start * width, (start + size) * width);
+      if (size < evaluationSize) {
+        // Examples do not see one another in evaluation, so a short part is filled up with zeros.
+        const filled = new Float32Array(evaluationSize * width);
+        filled.set(images);
+        images = filled;
       }
-      return { lossSum: summarize(logits, batch, network.outputs, this.options.loss).lossSum, logits };
-    });
+      feeds[graph.images] = this.tensor(images, [evaluationSize, ...network.inputShape]);
+      await this.runtime.run(session, feeds, fetches);
+      logits.set(part.subarray(0, size * network.outputs), start * network.outputs);
+    }
+    return { lossSum: summarize(logits, batch, network.outputs, this.options.loss).lossSum, logits };
   }
 
   async dispose(): Promise<void> {
-    if (this.disposed) return;
-    this.disposed = true;
-    for (const { session } of this.training.values()) await session.release();
+    const sessions = [...this.training.values(), ...(this.evaluation ? [this.evaluation] : [])];
     this.training.clear();
-    await this.evaluation?.session.release();
-    this.onDispose();
+    this.evaluation = undefined;
+    await Promise.all(sessions.map(({ session }) => session.release()));
   }
 
   /** Forward and backward over every pass of a batch; leaves the gradients of the mean loss in the memory. */
@@ -195,7 +178,6 @@ export class OnnxModel implements Model {
     onStatistics: (statistics: Float32Array, size: number) => void,
   ): Promise<Pass> {
     const { network, microBatch } = this;
-    checkBatch(batch, this.options);
     const width = elements(network.inputShape);
     const logits = new Float32Array(batch.size * network.outputs);
     let peaks: Float32Array | undefined;
@@ -340,26 +322,6 @@ export class OnnxModel implements Model {
       shares.push(dead / shape[0]!);
     }
     return Float64Array.from(shares);
-  }
-
-  private open(): void {
-    if (this.disposed) throw new Error('The model has been disposed.');
-  }
-
-  private ready(): void {
-    this.open();
-    if (!this.loaded) throw new Error('The model has no parameters yet: load() comes first.');
-  }
-
-  /** Runs a computation; when it fails the model is disposed, because nobody can say how far it came. */
-  private async guarded<Result>(compute: () => Promise<Result>): Promise<Result> {
-    this.ready();
-    try {
-      return await compute();
-    } catch (error) {
-      await this.dispose();
-      throw computationError(error, this.options.batchSize);
-    }
   }
 }
 

@@ -4,6 +4,7 @@
  * the backend in plain JavaScript.
  */
 import { elements, Network, parameterCount, Tensors } from '../../../core/networks/network';
+import { EngineParts, engineOf } from '../contract';
 import {
   Batch,
   Engine,
@@ -17,14 +18,14 @@ import {
 } from '../engine';
 import { Message, message, UserError } from '../../../core/messages/message';
 import { passWarnings } from '../memory';
-import { checkBatch, checkState, computationError, dropoutMasks, summarize } from '../step';
+import { dropoutMasks, summarize } from '../step';
 import type { FusedKernels } from './kernels';
 import type { Values } from './nodeBackend';
 import type { Tensor, Tf } from './api';
 import { Program, TrainingMode, TrainingRecord } from './program';
 import { StepGraph, StepResults, StepScalars } from './stepGraph';
 
-export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'versions'> {
+export interface TfjsEngineOptions extends Pick<EngineParts, 'name' | 'device' | 'versions' | 'trouble' | 'close'> {
   /** Bytes that a training step may fill; decides the default size of a pass. */
   readonly memory: number;
   /** Bytes of the largest tensor that the device takes; default: no limit. */
@@ -35,11 +36,6 @@ export interface TfjsEngineOptions extends Pick<Engine, 'name' | 'device' | 'ver
   readonly kernels?: FusedKernels;
   /** Whether a whole step can be one graph, which native TensorFlow alone has. */
   readonly graphs?: boolean;
-  /**
-   * Asked after every computation, with what it threw if it failed: what the device reported to have gone wrong, for a
-   * library that otherwise hands on wrong numbers.
-   */
-  readonly trouble?: (thrown?: unknown) => Promise<Error | undefined>;
   /** Adam's arithmetic in fewer kernels than TensorFlow.js has operations for it. */
   readonly adam?: (scalars: AdamScalars) => AdamArithmetic;
 }
@@ -89,21 +85,11 @@ const parametersHeld = 7;
 
 /** An engine over a TensorFlow.js whose backend is set and ready. */
 export function tfjsEngine(tf: Tf, options: TfjsEngineOptions): Engine {
-  const models = new Set<TfjsModel>();
-  const { name, device, versions } = options;
-  return {
-    name,
-    device,
-    versions,
-    async compile(network, modelOptions) {
-      const model = new TfjsModel(tf, network, modelOptions, options, () => models.delete(model));
-      models.add(model);
-      return model;
-    },
-    async dispose() {
-      for (const model of [...models]) await model.dispose();
-    },
-  };
+  const { name, device, versions, trouble, close } = options;
+  return engineOf({
+    ...{ name, device, versions, trouble, close },
+    build: (network, modelOptions) => new TfjsModel(tf, network, modelOptions, options),
+  });
 }
 
 /** Everything that training changes, on the device, in the order of Network.parameters and Network.buffers. */
@@ -139,14 +125,12 @@ class TfjsModel implements Model {
   private readonly graphs = new Map<number, StepGraph | undefined>();
   /** The graph whose session has what training changes; the tensors in `state` are disposed then. */
   private inSession: StepGraph | undefined;
-  private disposed = false;
 
   constructor(
     private readonly tf: Tf,
     readonly network: Network,
     private readonly options: ModelOptions,
     private readonly engine: TfjsEngineOptions,
-    private readonly onDispose: () => void,
   ) {
     checkLargestTensor(network, engine);
     const { batchSize } = options;
@@ -164,15 +148,15 @@ class TfjsModel implements Model {
   async load(state: ModelState): Promise<void> {
     const { parameters, buffers } = this.network;
     const { optimizer } = state;
-    checkState(this.network, state);
-    return this.guarded(async () => {
-      if (this.inSession) this.loaded();
-      this.release();
-      const { tf, program } = this;
-      const onDevice = (tensors: Tensors) => parameters.map((p) => program.toDevice(p, tensors.get(p.name)!));
+    if (this.inSession) this.loaded();
+    this.release();
+    const { tf, program } = this;
+    const onDevice = (tensors: Tensors) => parameters.map((p) => program.toDevice(p, tensors.get(p.name)!));
+    // In a tidy, which keeps nothing of a state that does not fit the memory as a whole.
+    this.state = tf.tidy(() => {
       const values = onDevice(state.parameters);
       const zeros = () => values.map((tensor) => tf.zerosLike(tensor));
-      this.state = {
+      return {
         parameters: values,
         buffers: buffers.map((b) => program.toDevice(b, state.buffers.get(b.name)!)),
         firstMoment: optimizer ? onDevice(optimizer.firstMoment) : zeros(),
@@ -182,43 +166,38 @@ class TfjsModel implements Model {
     });
   }
 
-  save(withMoments = true): Promise<ModelState> {
-    return this.guarded(async () => {
-      const state = this.loaded();
-      const buffers: Tensors = new Map();
-      for (const [k, buffer] of this.network.buffers.entries()) {
-        buffers.set(buffer.name, (await state.buffers[k]!.data<'float32'>()).slice());
-      }
-      return {
-        parameters: await this.named(state.parameters),
-        buffers,
-        optimizer: withMoments
-          ? {
-              step: state.step,
-              firstMoment: await this.named(state.firstMoment),
-              secondMoment: await this.named(state.secondMoment),
-            }
-          : undefined,
-      };
-    });
+  async save(withMoments = true): Promise<ModelState> {
+    const state = this.loaded();
+    const buffers: Tensors = new Map();
+    for (const [k, buffer] of this.network.buffers.entries()) {
+      buffers.set(buffer.name, (await state.buffers[k]!.data<'float32'>()).slice());
+    }
+    return {
+      parameters: await this.named(state.parameters),
+      buffers,
+      optimizer: withMoments
+        ? {
+            step: state.step,
+            firstMoment: await this.named(state.firstMoment),
+            secondMoment: await this.named(state.secondMoment),
+          }
+        : undefined,
+    };
   }
 
-  trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult> {
-    return this.guarded(async () => {
-      checkBatch(batch, this.options);
-      const passes = this.passes(batch, at);
-      const graph = this.enteredGraph(passes, batch.size);
-      const scalars = this.nextUpdate(learningRate);
-      const { logits, figures } = graph
-        ? graph.run(passes.flatMap(changing), scalars)
-        : await this.step(passes, batch.size, scalars);
-      const summary = summarize(logits, batch, this.network.outputs, this.options.loss);
-      return {
-        loss: summary.lossSum / batch.size,
-        correct: summary.correct,
-        diagnostics: this.diagnostics(figures, summary.std),
-      };
-    });
+  async trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult> {
+    const passes = this.passes(batch, at);
+    const graph = this.enteredGraph(passes, batch.size);
+    const scalars = this.nextUpdate(learningRate);
+    const { logits, figures } = graph
+      ? graph.run(passes.flatMap(changing), scalars)
+      : await this.step(passes, batch.size, scalars);
+    const summary = summarize(logits, batch, this.network.outputs, this.options.loss);
+    return {
+      loss: summary.lossSum / batch.size,
+      correct: summary.correct,
+      diagnostics: this.diagnostics(figures, summary.std),
+    };
   }
 
   /** A step operation by operation; the figures are those of {@link StepGraph.run}. */
@@ -247,49 +226,41 @@ class TfjsModel implements Model {
     }
   }
 
-  gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }> {
-    return this.guarded(async () => {
-      const { tf } = this;
-      checkBatch(batch, this.options);
-      const pass = tf.tidy(() => {
-        const { logits, gradients } = this.backward(this.passes(batch, at), batch.size);
-        return { logits, gradients };
-      });
-      try {
-        const logits = (await pass.logits.data<'float32'>()).slice();
-        const { lossSum } = summarize(logits, batch, this.network.outputs, this.options.loss);
-        return { loss: lossSum / batch.size, logits, gradients: await this.named(pass.gradients, this.trained) };
-      } finally {
-        tf.dispose([pass.logits, ...pass.gradients]);
-      }
+  async gradients(batch: Batch, at: StepPosition): Promise<{ loss: number; logits: Float32Array; gradients: Tensors }> {
+    const { tf } = this;
+    const pass = tf.tidy(() => {
+      const { logits, gradients } = this.backward(this.passes(batch, at), batch.size);
+      return { logits, gradients };
     });
+    try {
+      const logits = (await pass.logits.data<'float32'>()).slice();
+      const { lossSum } = summarize(logits, batch, this.network.outputs, this.options.loss);
+      return { loss: lossSum / batch.size, logits, gradients: await this.named(pass.gradients, this.trained) };
+    } finally {
+      tf.dispose([pass.logits, ...pass.gradients]);
+    }
   }
 
-  evaluate(batch: Batch): Promise<EvaluationResult> {
-    return this.guarded(async () => {
-      const { tf, program, network } = this;
-      const { parameters, buffers } = this.loaded();
-      const logits = new Float32Array(batch.size * network.outputs);
-      for (const { start, size, images } of this.parts(batch)) {
-        const part = tf.tidy(() => program.forward(parameters, buffers, program.images(images, size)));
-        try {
-          logits.set(await part.data<'float32'>(), start * network.outputs);
-        } finally {
-          part.dispose();
-        }
+  async evaluate(batch: Batch): Promise<EvaluationResult> {
+    const { tf, program, network } = this;
+    const { parameters, buffers } = this.loaded();
+    const logits = new Float32Array(batch.size * network.outputs);
+    for (const { start, size, images } of this.parts(batch)) {
+      const part = tf.tidy(() => program.forward(parameters, buffers, program.images(images, size)));
+      try {
+        logits.set(await part.data<'float32'>(), start * network.outputs);
+      } finally {
+        part.dispose();
       }
-      return { lossSum: summarize(logits, batch, network.outputs, this.options.loss).lossSum, logits };
-    });
+    }
+    return { lossSum: summarize(logits, batch, network.outputs, this.options.loss).lossSum, logits };
   }
 
   async dispose(): Promise<void> {
-    if (this.disposed) return;
-    this.disposed = true;
     for (const graph of this.graphs.values()) graph?.dispose();
     this.inSession = undefined;
     this.release();
     this.program.dispose();
-    this.onDispose();
   }
 
   /**
@@ -303,6 +274,24 @@ class TfjsModel implements Model {
     divisor: number,
     passed: (kept: readonly Tensor[]) => void = () => {},
   ): StepResults {
+    const { tf } = this;
+    const kept: Tensor[] = [];
+    try {
+      return this.overPasses(passes, divisor, passed, (tensor) => (kept.push(tensor), tf.keep(tensor)));
+    } catch (error) {
+      // No tidy disposes these.
+      tf.dispose(kept);
+      dropTape(tf);
+      throw error;
+    }
+  }
+
+  private overPasses(
+    passes: readonly Pass[],
+    divisor: number,
+    passed: (kept: readonly Tensor[]) => void,
+    keep: TrainingMode['keep'],
+  ): StepResults {
     const { tf, program, network } = this;
     const state = this.loaded();
     const logits: Tensor[] = [];
@@ -312,14 +301,14 @@ class TfjsModel implements Model {
     for (const [index, { size, images, labels, masks }] of passes.entries()) {
       if (index > 0) passed([...logits, ...reluMaxima, ...buffers, ...gradients]);
       const record: TrainingRecord = { logits: [], reluMaxima: [], statistics: [] };
-      const mode: TrainingMode = { record, mask: (op) => masks.get(op.ordinal)! };
+      const mode: TrainingMode = { record, keep, mask: (op) => masks.get(op.ordinal)! };
       const inputs = [program.images(images, size)];
       const given = program.advance(inputs, program.firstTrained, state.parameters, state.buffers, mode);
       const { value, grads } = tf.valueAndGrads((...trained: Tensor[]) => {
         const parameters = [...state.parameters];
         this.trained.forEach((k, i) => (parameters[k] = trained[i]!));
         const output = program.advance(given, network.nodes.length, parameters, state.buffers, mode).at(-1)!;
-        record.logits.push(tf.keep(tf.clone(output)));
+        record.logits.push(keep(tf.clone(output)));
         return tf.div(this.lossSum(output, labels), divisor);
       })(this.trained.map((k) => state.parameters[k]!));
       value.dispose();
@@ -527,8 +516,7 @@ class TfjsModel implements Model {
   }
 
   private present(): DeviceState {
-    if (!this.state) throw new Error('The model has no parameters yet: load() comes first.');
-    return this.state;
+    return this.state!;
   }
 
   /** The state as tensors of TensorFlow.js; takes it out of a graph's session. */
@@ -548,25 +536,17 @@ class TfjsModel implements Model {
     this.tf.dispose([...parameters, ...buffers, ...firstMoment, ...secondMoment]);
     this.state = undefined;
   }
-
-  /** Runs a computation; when it fails the model is disposed, because nobody can say how far it came. */
-  private async guarded<Result>(compute: () => Promise<Result>): Promise<Result> {
-    if (this.disposed) throw new Error('The model has been disposed.');
-    try {
-      const result = await compute();
-      const trouble = await this.engine.trouble?.();
-      if (trouble) throw trouble;
-      return result;
-    } catch (error) {
-      const cause = (await this.engine.trouble?.(error)) ?? error;
-      await this.dispose();
-      throw computationError(cause, this.options.batchSize);
-    }
-  }
 }
 
 /** What of a pass is another in each step. */
 const changing = ({ images, labels, masks }: Pass): Values[] => [images, labels, ...masks.values()];
+
+/** Lets go of what TensorFlow.js keeps for a backward pass, which it does by itself only when one has come to its end. */
+function dropTape(tf: Tf): void {
+  const { state } = tf.engine();
+  for (const { saved } of state.activeTape ?? []) tf.dispose(saved ?? []);
+  state.activeTape = [];
+}
 
 /** Where the tensors that a step reads or changes are kept, in the order of {@link StepGraph.enter}. */
 function held(

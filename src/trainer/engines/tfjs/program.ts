@@ -28,6 +28,8 @@ export interface TrainingMode {
   /** Mask of a dropout node for the pass, in PyTorch's layout. */
   readonly mask: (op: OpOf<'dropout'>) => Float32Array;
   readonly record: TrainingRecord;
+  /** Takes a tensor out of every tidy, for the record. */
+  readonly keep: <Kept extends Tensor>(tensor: Kept) => Kept;
 }
 
 /** Max pooling's padding. Infinity would do on a CPU, but shader languages have no literal for it. */
@@ -160,8 +162,7 @@ export class Program {
         return op.bias ? tf.add(product, parameter('bias')) : product;
       }
       case 'batchNorm': {
-        if (training && !op.frozen)
-          return this.batchNorm(x, parameter('weight'), parameter('bias'), op.eps, training.record);
+        if (training && !op.frozen) return this.batchNorm(x, parameter('weight'), parameter('bias'), op.eps, training);
         const running = (name: string) => context.buffers[this.bufferAt.get(`${node.name}.${name}`)!]! as tfjs.Tensor1D;
         const [weight, bias] = [parameter('weight'), parameter('bias')] as [tfjs.Tensor1D, tfjs.Tensor1D];
         return tf.batchNorm(x as Tensor4D, running('running_mean'), running('running_var'), bias, weight, op.eps);
@@ -170,7 +171,7 @@ export class Program {
         const output = this.relu(x);
         if (training) {
           const axes = output.shape.map((_, axis) => axis).slice(0, -1);
-          training.record.reluMaxima.push(tf.keep(tf.tidy(() => tf.max(output, axes))));
+          training.record.reluMaxima.push(training.keep(tf.tidy(() => tf.max(output, axes))));
         }
         return output;
       }
@@ -219,7 +220,7 @@ export class Program {
    * Batch norm over the statistics of the pass (Ioffe & Szegedy 2015) with its gradient written out: differentiating
    * through tf.moments would take three times the operations and keep five tensors of the image's size instead of one.
    */
-  private batchNorm(x: Tensor, weight: Tensor, bias: Tensor, eps: number, record: TrainingRecord): Tensor {
+  private batchNorm(x: Tensor, weight: Tensor, bias: Tensor, eps: number, { record, keep }: TrainingMode): Tensor {
     const { tf, kernels } = this;
     const axes = [0, 1, 2];
     const count = x.size / x.shape[3]!;
@@ -228,7 +229,7 @@ export class Program {
       const save = args[3] as tfjs.GradSaveFunc;
       if (kernels) {
         const { output, mean, variance, saved } = kernels.batchNorm(input!, scale!, shift!, eps);
-        record.statistics.push({ mean: tf.keep(mean), variance: tf.keep(variance), count });
+        record.statistics.push({ mean: keep(mean), variance: keep(variance), count });
         save([input!, scale!, ...saved]);
         return {
           value: output,
@@ -236,15 +237,17 @@ export class Program {
             kernels.batchNormGradient(dy, input!, scale!, saved, eps),
         };
       }
-      const mean = tf.keep(tf.mean(input!, axes));
+      const mean = keep(tf.mean(input!, axes));
       const centred = tf.sub(input!, mean);
-      const variance = tf.keep(tf.mean(tf.square(centred), axes));
+      const variance = keep(tf.mean(tf.square(centred), axes));
       record.statistics.push({ mean, variance, count });
       const inverse = tf.rsqrt(tf.add(variance, eps));
       const normal = tf.mul(centred, inverse);
+      const value = tf.add(tf.mul(normal, scale!), shift!);
+      // Last, for nobody disposes what is saved by a forward pass that fails later.
       save([normal, inverse, scale!]);
       return {
-        value: tf.add(tf.mul(normal, scale!), shift!),
+        value,
         gradFunc: (dy: Tensor, [normal, inverse, scale]: Tensor[]) => {
           const dShift = tf.sum(dy, axes);
           const dScale = tf.sum(tf.mul(dy, normal!), axes);

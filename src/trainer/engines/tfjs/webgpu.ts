@@ -126,29 +126,24 @@ async function load({ adapter: expected, folder }: Found, libraryFile: string): 
 async function engineOn(tf: Library, gpu: GPU, device: GPUDevice, adapter: Adapter, folder: string): Promise<Engine> {
   const { name } = deviceOf(adapter);
   const takeFromNavigator = putIntoNavigator(gpu);
-  const troubles = watch(device, name);
   tf.env().set('WEBGPU_CPU_FORWARD', false);
   tf.registerBackend('webgpu', () => backendOn(tf, device));
   await tf.setBackend('webgpu');
   await tf.ready();
-  const engine = tfjsEngine(tf, {
+  return tfjsEngine(tf, {
     name: 'webgpu',
     device: deviceOf(adapter),
     versions: { webgpu: versionOf(folder), '@tensorflow/tfjs-backend-webgpu': tf.version_core },
     memory: await usableMemory(adapter),
     largestTensor: Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize),
-    trouble: troubles,
+    trouble: watch(device, name),
     adam: tf.adamByKernels,
-  });
-  return {
-    ...engine,
-    async dispose() {
-      await engine.dispose();
+    close() {
       tf.removeBackend('webgpu');
       device.destroy();
       takeFromNavigator();
     },
-  };
+  });
 }
 
 /**
