@@ -6,7 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { Model } from '../src/trainer/engines/engine';
-import { onnxProvider } from '../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../src/trainer/engines/onnx/provider';
 import { allocatorTunables } from '../src/trainerClient';
 import { batchOf, child, knownNetworks, loadInitial, Measured, median, networkOf, optionsOf } from './parts/workload';
 

@@ -15,7 +15,7 @@ import { networks } from '../src/core/networks/catalog';
 import type { EngineProvider } from '../src/trainer/engines/engine';
 import { setupFolder } from '../src/trainer/tensorflow/installation';
 import { tensorflowProvider } from '../src/trainer/engines/tfjs/provider';
-import { webgpuProviderOf } from '../src/trainer/engines/tfjs/webgpu';
+import { webgpuProviderOf } from '../src/trainer/engines/tfjs/webgpuProvider';
 import { Checked, Contestant, gpuSection, Race, withSection } from './parts/gpuReport';
 import {
   child,

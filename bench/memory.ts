@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { buildNetwork, networkNames, NetworkName } from '../src/core/networks/catalog';
 import { elements } from '../src/core/networks/network';
 import { fillUniform, streamKey, word } from '../src/core/random';
-import { onnxProvider } from '../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../src/trainer/engines/onnx/provider';
 import { allocatorTunables } from '../src/trainerClient';
 import { child, loadInitial, optionsOf } from './parts/workload';
 

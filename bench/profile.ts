@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { onnxProvider } from '../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../src/trainer/engines/onnx/provider';
 import { machineMemory } from '../src/trainer/engines/memory';
 import { OnnxModel } from '../src/trainer/engines/onnx/model';
 import { nativeLibrary, openNative } from '../src/trainer/engines/onnx/runtime';

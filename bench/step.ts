@@ -11,7 +11,7 @@ import { cpus } from 'node:os';
 import { delimiter } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { EngineOptions } from '../src/trainer/engines/engine';
-import { onnxProvider } from '../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../src/trainer/engines/onnx/provider';
 import { allocatorTunables } from '../src/trainerClient';
 import {
   child,

@@ -5,7 +5,7 @@ import { buildNetwork } from '../../src/core/networks/catalog';
 import { elements, initialBuffers, initialParameters, Network, NetworkBuilder } from '../../src/core/networks/network';
 import { fillUniform, streamKey } from '../../src/core/random';
 import { LossName } from '../../src/trainer/engines/engine';
-import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../../src/trainer/engines/onnx/provider';
 import { inferenceModel } from '../../src/trainer/engines/onnx/inference';
 import { everyLayer } from './cases';
 import { goldenBatch, goldenNetwork, goldenParameters, readGolden } from './golden';

@@ -3,7 +3,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { buildNetwork } from '../../src/core/networks/catalog';
 import { initialBuffers, initialParameters, NetworkBuilder } from '../../src/core/networks/network';
 import { fillUniform, streamKey } from '../../src/core/random';
-import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../../src/trainer/engines/onnx/provider';
 import { nativeLibrary } from '../../src/trainer/engines/onnx/runtime';
 import { describeEngine } from './conformance';
 import { ortLibrary } from './libraries';

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { buildNetwork } from '../../src/core/networks/catalog';
 import { initialBuffers, initialParameters } from '../../src/core/networks/network';
 import type { Batch, EngineOptions, ModelOptions } from '../../src/trainer/engines/engine';
-import { onnxProvider, onnxProviderOf } from '../../src/trainer/engines/onnx/engine';
+import { onnxProvider, onnxProviderOf } from '../../src/trainer/engines/onnx/provider';
 import { OnnxModel } from '../../src/trainer/engines/onnx/model';
 import { missingBuild, NativeLibrary, nativeLibrary, openWeb } from '../../src/trainer/engines/onnx/runtime';
 import { everyLayer } from './cases';

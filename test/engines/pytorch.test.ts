@@ -11,7 +11,7 @@ import { buildNetwork, NetworkName } from '../../src/core/networks/catalog';
 import { elements, freezeFeatures, initialBuffers } from '../../src/core/networks/network';
 import { stateDictOf, writeWhole } from '../../src/trainer/weights/export';
 import { StateDict, writeStateDict } from '../../src/trainer/weights/pth';
-import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../../src/trainer/engines/onnx/provider';
 import { goldenBatch, goldenNetwork, goldenParameters, readGolden } from './golden';
 
 const python = process.env['CONVLAB_PYTORCH'];

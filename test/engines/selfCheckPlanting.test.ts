@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { english, Message, UserError } from '../../src/core/messages/message';
 import { networks } from '../../src/core/networks/catalog';
 import type { Engine, Model, ModelOptions, ModelState, StepResult } from '../../src/trainer/engines/engine';
-import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../../src/trainer/engines/onnx/provider';
 import { evaluationGraph, trainingGraph } from '../../src/trainer/engines/onnx/lowering';
 import { Attribute, encodeModel, ModelSpec, NodeSpec } from '../../src/trainer/engines/onnx/proto';
 import { openProved, selfCheck } from '../../src/trainer/engines/selfCheck';

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { buildNetwork } from '../../src/core/networks/catalog';
 import { elements, initialBuffers, initialParameters } from '../../src/core/networks/network';
 import { fillUniform, streamKey } from '../../src/core/random';
-import { onnxProvider } from '../../src/trainer/engines/onnx/engine';
+import { onnxProvider } from '../../src/trainer/engines/onnx/provider';
 
 const mebibyte = 2 ** 20;
 

@@ -13,7 +13,7 @@ import { fillUniform, streamKey } from '../../src/core/random';
 import type { AdamOptions, Engine, ModelOptions, ModelState, StepResult } from '../../src/trainer/engines/engine';
 import { findInstallation, packageFolder, readRecord, tryOut } from '../../src/trainer/tensorflow/installation';
 import { fusedKernels } from '../../src/trainer/engines/tfjs/kernels';
-import { tfjsEngine } from '../../src/trainer/engines/tfjs/model';
+import { tfjsEngine } from '../../src/trainer/engines/tfjs/engine';
 import { nodeBackend } from '../../src/trainer/engines/tfjs/nodeBackend';
 import type { Tf } from '../../src/trainer/engines/tfjs/api';
 import { tensorflowProvider } from '../../src/trainer/engines/tfjs/provider';

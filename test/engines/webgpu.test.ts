@@ -14,7 +14,7 @@ import { fillUniform, streamKey } from '../../src/core/random';
 import { openEngine } from '../../src/trainer/engines/choose';
 import { Availability, Engine, EngineProvider, ModelOptions } from '../../src/trainer/engines/engine';
 import { Adapter, describeAdapter, isSoftware, searchAdapter } from '../../src/trainer/engines/tfjs/adapter';
-import { webgpuProvider, webgpuProviderOf } from '../../src/trainer/engines/tfjs/webgpu';
+import { webgpuProvider, webgpuProviderOf } from '../../src/trainer/engines/tfjs/webgpuProvider';
 import { everyLayer, networkOf } from './cases';
 import { describeEngine } from './conformance';
 import { tfjsLibrary } from './libraries';

@@ -3,11 +3,11 @@ import { Message, message, UserError } from '../../core/messages/message';
 import { EngineName, engineNames } from '../../core/contracts/events';
 import { EngineRequest } from '../../core/contracts/tasks';
 import type { Availability, Engine, EngineOptions, EngineProvider } from './engine';
-import { onnxProvider } from './onnx/engine';
+import { onnxProvider } from './onnx/provider';
 import { mostThreads } from './processors';
 import { openProved, ProvedEngine } from './selfCheck';
 import { tensorflowProvider } from './tfjs/provider';
-import { webgpuProvider } from './tfjs/webgpu';
+import { webgpuProvider } from './tfjs/webgpuProvider';
 
 /** Every engine, in the order in which `auto` prefers them. */
 export const providers: readonly EngineProvider[] = [tensorflowProvider, webgpuProvider, onnxProvider];

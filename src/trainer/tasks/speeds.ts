@@ -1,7 +1,7 @@
 /**
  * Speeds measured on this machine, kept in the user's cache folder: one file for each engine, device, number of threads
  * and set of versions, so that an update finds none and measures anew. `measure.ts`, `estimate.ts`
- * and `engineReport.ts` use it.
+ * and `engines.ts` use it.
  */
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * Builds an ONNX graph value by value, with the shape of every value known. The lowering (training.ts and the files it
- * calls) writes graphs through it; session.ts gives the finished model to ONNX Runtime.
+ * Builds an ONNX graph value by value, with the shape of every value known. lowering.ts and the files that it calls write
+ * graphs through it; model.ts has runtime.ts give the finished model to ONNX Runtime.
  */
 import { elements } from '../../../core/networks/network';
 import type { Optimization } from '../engine';

@@ -1,6 +1,6 @@
 /**
  * A network that ONNX Runtime trains: its parameters and Adam's moments in one memory, batch norm's running statistics,
- * and the sessions that compute passes over it, compiled when a batch size is first met. engine.ts makes them.
+ * and the sessions that compute passes over it, compiled when a batch size is first met. provider.ts makes them.
  */
 import type * as Ort from 'onnxruntime-node';
 import { Message, message, UserError } from '../../../core/messages/message';

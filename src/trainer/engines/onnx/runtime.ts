@@ -1,6 +1,6 @@
 /**
  * The libraries that run the engine's graphs: onnxruntime-node, which is native code, and where it has no build or does
- * not load, onnxruntime-web, the same library as WebAssembly. engine.ts opens one of them; model.ts makes its sessions and
+ * not load, onnxruntime-web, the same library as WebAssembly. provider.ts opens one of them; model.ts makes its sessions and
  * runs them through it.
  */
 import type * as Ort from 'onnxruntime-node';

@@ -1,6 +1,6 @@
 /**
  * Asks Dawn which graphics processor it would use, in a process of its own: drivers can hang or crash what loads them, and
- * the question is put before any engine has been chosen. Used by webgpu.ts.
+ * the question is put before any engine has been chosen. Used by webgpuProvider.ts.
  */
 import { execFile, ExecFileException } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
  * What TensorFlow's log says about a GPU that it does not use, as a sentence with the one action that would change it.
- * provider.ts and setup.ts ask when a GPU is there and TensorFlow computes on the processor.
+ * provider.ts and trainer/tensorflow ask when a GPU is there and TensorFlow computes on the processor.
  */
 import { Message, message } from '../../../core/messages/message';
 

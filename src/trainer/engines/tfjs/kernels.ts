@@ -1,6 +1,6 @@
 /**
  * Kernels of native TensorFlow that TensorFlow.js has no operation for: each does in one pass over the memory what takes
- * several operations otherwise. provider.ts hands them to the engine, program.ts and model.ts call them where they are
+ * several operations otherwise. provider.ts hands them to the engine, lowering.ts and adam.ts call them where they are
  * there; every other backend does without.
  */
 import { nodeBackend } from './nodeBackend';

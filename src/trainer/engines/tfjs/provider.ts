@@ -1,7 +1,7 @@
 /**
  * Native TensorFlow as an engine: finds the package @tensorflow/tfjs-node-gpu that `convlab setup tensorflow` or npm
- * installed, says precisely what is missing when it cannot be used, and loads it only when it is chosen. Used by
- * ../choose.ts.
+ * installed, says precisely what is missing when it cannot be used, and loads it only when it is chosen. choose.ts lists
+ * `tensorflowProvider` among the engines.
  */
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
@@ -23,7 +23,7 @@ import {
   versionOf,
 } from '../../tensorflow/installation';
 import { fusedKernels } from './kernels';
-import { tfjsEngine } from './model';
+import { tfjsEngine } from './engine';
 import { NodeBackend, nodeBackend } from './nodeBackend';
 import type { Tf } from './api';
 import { findProgram } from './programs';

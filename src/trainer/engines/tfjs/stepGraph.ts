@@ -1,9 +1,10 @@
 /**
- * A whole training step as one graph of native TensorFlow: forward and backward as model.ts computes them operation by
+ * A whole training step as one graph of native TensorFlow: forward and backward as backward.ts computes them operation by
  * operation, recorded once for a size of batch; Adam by TensorFlow's fused kernel; parameters, moments and running
  * statistics as variables of the graph's session, so that a step moves none of them. model.ts calls it where provider.ts
  * hands it over, and does without where a graph cannot be made.
  */
+import type { StepScalars } from './adam';
 import { dataTypes } from './graphDef';
 import { Feed, GraphWriter, LoadedGraph, Output, Recorder } from './graph';
 import { Values } from './nodeBackend';
@@ -39,12 +40,6 @@ export interface StepDescription extends StepState {
    * @param gradientScale by what the gradients are to be multiplied
    */
   readonly compute: (passed: (kept: readonly Tensor[]) => void, gradientScale: number) => StepResults;
-}
-
-/** Of one update: step size and ε after the bias correction of the moments. */
-export interface StepScalars {
-  readonly stepSize: number;
-  readonly epsilon: number;
 }
 
 const float = { type: dataTypes.float };

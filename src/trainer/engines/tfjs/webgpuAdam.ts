@@ -1,13 +1,13 @@
 /**
  * Adam's elementwise arithmetic as WebGPU kernels, one dispatch for what takes TensorFlow.js two to four: on a GPU the small
- * networks wait for dispatches, and the large ones for memory. Part of webgpuLibrary.ts's bundle; webgpu.ts hands it to
- * model.ts.
+ * networks wait for dispatches, and the large ones for memory. Part of webgpuLibrary.ts's bundle; webgpuProvider.ts hands it
+ * to adam.ts.
  */
 import { engine, KernelFunc, registerKernel, Tensor, TensorInfo } from '@tensorflow/tfjs-core';
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu/dist/backend_webgpu';
 import { getMainHeaderString, WebGPUProgram } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_program';
 import { computeDispatch, flatDispatchLayout } from '@tensorflow/tfjs-backend-webgpu/dist/webgpu_util';
-import type { AdamArithmetic, AdamScalars } from './model';
+import type { AdamArithmetic, AdamScalars } from './adam';
 
 /** What a kernel computes of the elements a and b of two tensors of one shape and the scalars x and y. */
 const expressions = {

@@ -1,6 +1,6 @@
 /**
  * The lowering of a network to TensorFlow.js: its forward pass, differentiable where training needs it, and the layout of
- * its parameters. Written against the API object that it is given, so it runs on any backend. Used by model.ts alone.
+ * its parameters. Written against the API object that it is given, so it runs on any backend. Used by model.ts and backward.ts.
  *
  * Inside, images are NHWC and convolution weights HWIO, the one layout that every backend has; linear weights stay
  * [out, in], and flatten restores PyTorch's CHW order. Only operations that native TensorFlow also differentiates are

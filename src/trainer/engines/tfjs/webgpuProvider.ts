@@ -1,6 +1,7 @@
 /**
  * Any GPU as an engine, with CUDA or without: TensorFlow.js's WebGPU backend on Dawn, Chromium's WebGPU, which the optional
- * package `webgpu` brings to Node. Says by name what is missing, and loads both only when it is chosen. Used by ../choose.ts.
+ * package `webgpu` brings to Node. Says by name what is missing, and loads both only when it is chosen. choose.ts lists
+ * `webgpuProvider` among the engines.
  */
 /// <reference types="@webgpu/types" />
 import { existsSync, readFileSync } from 'node:fs';
@@ -10,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { Message, message, UserError } from '../../../core/messages/message';
 import type { Availability, Engine, EngineProvider } from '../engine';
 import { Adapter, describeAdapter, isSoftware, Search, searchAdapter, usableMemory } from './adapter';
-import { tfjsEngine } from './model';
+import { tfjsEngine } from './engine';
 
 /** TensorFlow.js and its WebGPU backend, as webgpuLibrary.ts bundles them. */
 type Library = typeof import('./webgpuLibrary');
