@@ -127,9 +127,9 @@ const graphsOf = ({ network, options, batch }: SelfCheckCase): ModelSpec[] =>
 /** Names of the values of which it only counts whether they are 0, or where the largest is. */
 function comparedValues({ network, options }: SelfCheckCase, model: ModelSpec): Set<string> {
   const { peaks } = trainingGraph(network, options.microBatch, options.loss);
-  const compared = new Set(peaks === undefined ? [] : [peaks]);
+  const compared = new Set(peaks === undefined ? [] : [peaks.name]);
   const outputs = new Set(model.outputs.map(({ name }) => name));
-  // Such a value goes only to a comparison (see lowering.ts and pooling.ts) or on to another such value.
+  // Such a value goes only to a comparison (see rules.ts and pooling.ts) or on to another such value.
   const only = (name: string): boolean => {
     const users = model.nodes.filter((spec) => spec.inputs.includes(name));
     return (

@@ -67,6 +67,9 @@ export type Op =
   /** Sum of two inputs of equal shape. */
   | { readonly kind: 'add' };
 
+/** The operations of one kind. */
+export type OpOf<Kind extends Op['kind']> = Extract<Op, { readonly kind: Kind }>;
+
 /** One operation. `inputs` are indices of earlier nodes; node 0 is the input and the last node gives the logits. */
 export interface Node {
   /** PyTorch's module path where there is a module ('layer1.0.conv1'), else a name of ours; unique in the network. */

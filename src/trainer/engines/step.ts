@@ -3,7 +3,7 @@
  * the logits, and tells a want of memory from other failures. Each engine's model calls it; so does the loop's evaluation.
  */
 import { message, UserError } from '../../core/messages/message';
-import { elements, Network, Tensors } from '../../core/networks/network';
+import { elements, Network, OpOf, Tensors } from '../../core/networks/network';
 import { fillDropoutMask } from '../../core/random';
 import type { Batch, LossName, ModelOptions, ModelState, StepPosition } from './engine';
 
@@ -83,6 +83,13 @@ export function dropoutMasks(
   }
   return masks;
 }
+
+/**
+ * What running variances take of a batch's biased variance over `count` values. One value alone has no unbiased variance; it
+ * counts as 0, which is what its biased variance is.
+ */
+export const unbias = ({ unbiasedRunningVariance }: OpOf<'batchNorm'>, count: number): number =>
+  unbiasedRunningVariance ? count / Math.max(count - 1, 1) : 1;
 
 /** Class that the logits of one example, `outputs` values from index `first`, speak for: arg max, or logit > 0 of one. */
 export function predictedClass(logits: Float32Array, first: number, outputs: number): number {

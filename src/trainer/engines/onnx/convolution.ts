@@ -1,6 +1,6 @@
 /**
  * Convolution forward and backward as ONNX operators. Images are [channels, height, width, batch], weights
- * [out, in, kernel height, kernel width]. lowering.ts calls; winograd.ts has the faster way for some shapes.
+ * [out, in, kernel height, kernel width]. rules.ts calls; winograd.ts has the faster way for some shapes.
  *
  * With the batch innermost every step is a matrix product over [positions × batch] columns, copied in runs of the batch.
  * A convolution becomes three-dimensional, of kernel size 1 along the batch, which ONNX Runtime unfolds block by block.

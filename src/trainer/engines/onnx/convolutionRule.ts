@@ -2,10 +2,10 @@
  * What every way to compute a convolution takes and gives: its output and the rules of its backward pass. convolution.ts
  * and winograd.ts are such ways.
  */
-import { Op } from '../../../core/networks/network';
+import type { OpOf } from '../../../core/networks/network';
 import { Value } from './graph';
 
-export type ConvOp = Extract<Op, { kind: 'conv' }>;
+export type ConvOp = OpOf<'conv'>;
 
 /** A convolution's output and its backward rules. */
 export interface Convolution {

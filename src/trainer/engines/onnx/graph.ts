@@ -281,6 +281,17 @@ function sidesOf({ value, transposed = false, rowsFirst = false }: Factor): [num
   return transposed ? [columns, rows] : [rows, columns];
 }
 
+/** [batch, …] to […, batch]. */
+export function batchInnermost(graph: Graph, x: Value): Value {
+  const [n, ...rest] = x.shape as [number, ...number[]];
+  return graph.reshape(graph.transpose(graph.reshape(x, [n, elements(rest)]), [1, 0]), [...rest, n]);
+}
+
+/** A channel or feature in each row. */
+export function rowsOf(graph: Graph, x: Value): Value {
+  return graph.reshape(x, [x.shape[0]!, elements(x.shape.slice(1))]);
+}
+
 function neededNodes(nodes: readonly NodeSpec[], outputs: readonly Value[]): NodeSpec[] {
   const needed = new Set(outputs.map((value) => value.name));
   return nodes

@@ -4,7 +4,7 @@
  */
 import type * as Ort from 'onnxruntime-node';
 import { Message, message, UserError } from '../../../core/messages/message';
-import { elements, Network, Op, parameterCount, Tensors } from '../../../core/networks/network';
+import { elements, Network, parameterCount, Tensors } from '../../../core/networks/network';
 import {
   Batch,
   EvaluationResult,
@@ -16,9 +16,9 @@ import {
   StepResult,
 } from '../engine';
 import { MachineMemory, passSize } from '../memory';
-import { dropoutMasks, summarize } from '../step';
+import { dropoutMasks, summarize, unbias } from '../step';
 import { AdamMemory, SquaredNorms } from './adam';
-import { EvaluationGraph, evaluationGraph, trainingGraph, TrainingGraph } from './lowering';
+import { EvaluationGraph, evaluationGraph, MovedStatistics, trainingGraph, TrainingGraph } from './lowering';
 import type { Runtime } from './runtime';
 
 /** A compiled graph with the tensors it reads and writes; their buffers are reused from pass to pass. */
@@ -45,7 +45,7 @@ interface EvaluationSession extends Session {
 /** What a step leaves behind, over all its passes. */
 interface Pass {
   readonly logits: Float32Array;
-  readonly peaks?: Float32Array;
+  readonly deadShare: Float64Array;
 }
 
 export class OnnxModel implements Model {
@@ -121,14 +121,14 @@ export class OnnxModel implements Model {
   }
 
   async trainStep(batch: Batch, at: StepPosition, learningRate: number): Promise<StepResult> {
-    const { logits, peaks } = await this.backward(batch, at, (statistics, size) => this.moveBuffers(statistics, size));
+    const { logits, deadShare } = await this.backward(batch, at, (of, values) => this.moveBuffers(of, values));
     this.step++;
     const norms = this.memory.update(this.options.optimizer, this.step, learningRate);
     const { lossSum, correct, std } = summarize(logits, batch, this.network.outputs, this.options.loss);
     return {
       loss: lossSum / batch.size,
       correct,
-      diagnostics: { ...ratios(norms), deadShare: this.deadShare(peaks), logitStd: std },
+      diagnostics: { ...ratios(norms), deadShare, logitStd: std },
     };
   }
 
@@ -175,12 +175,13 @@ export class OnnxModel implements Model {
   private async backward(
     batch: Batch,
     at: StepPosition,
-    onStatistics: (statistics: Float32Array, size: number) => void,
+    onStatistics: (of: readonly MovedStatistics[], values: Float32Array) => void,
   ): Promise<Pass> {
     const { network, microBatch } = this;
     const width = elements(network.inputShape);
     const logits = new Float32Array(batch.size * network.outputs);
     let peaks: Float32Array | undefined;
+    let channels: readonly number[] = [];
     const masks = dropoutMasks(this.network, this.options.seed, at, batch.size);
     for (let start = 0; start < batch.size; start += microBatch) {
       const size = Math.min(microBatch, batch.size - start);
@@ -199,9 +200,10 @@ export class OnnxModel implements Model {
       if (start > 0) this.memory.accumulate();
       logits.set(pass.logits, start * network.outputs);
       peaks = peaks ? peaks.map((peak, c) => Math.max(peak, pass.peaks![c]!)) : pass.peaks?.slice();
-      if (pass.statistics) onStatistics(pass.statistics, size);
+      if (pass.statistics) onStatistics(graph.statistics!.of, pass.statistics);
+      channels = graph.peaks?.channels ?? [];
     }
-    return { logits, peaks };
+    return { logits, deadShare: deadShares(channels, peaks ?? new Float32Array()) };
   }
 
   /** The first pass of a step writes the gradients, later ones beside them, to be added. */
@@ -236,10 +238,8 @@ export class OnnxModel implements Model {
     const targets = new Float32Array(size * network.outputs);
     const scale = new Float32Array(1);
     const logits = new Float32Array(size * network.outputs);
-    const channelsOf = (wanted: (op: Op) => boolean) =>
-      network.nodes.reduce((sum, { op, shape }) => sum + (wanted(op) ? shape[0]! : 0), 0);
-    const peaks = graph.peaks === undefined ? undefined : new Float32Array(channelsOf((op) => op.kind === 'relu'));
-    const statistics = graph.statistics === undefined ? undefined : new Float32Array(2 * channelsOf(moves));
+    const peaks = graph.peaks && new Float32Array(sum(graph.peaks.channels));
+    const statistics = graph.statistics && new Float32Array(2 * sum(graph.statistics.of.map((of) => of.channels)));
     const feeds = this.parameterFeeds();
     network.buffers.forEach(({ name, shape }, k) => {
       if (graph.buffers.includes(name)) feeds[name] = this.tensor(this.buffers[k]!, shape);
@@ -247,8 +247,8 @@ export class OnnxModel implements Model {
     feeds[graph.targets] = this.tensor(targets, [size, network.outputs]);
     feeds[graph.scale] = this.tensor(scale, [1]);
     const fetches = { [graph.logits]: this.tensor(logits, [size, network.outputs]) };
-    if (peaks) fetches[graph.peaks!] = this.tensor(peaks, [peaks.length]);
-    if (statistics) fetches[graph.statistics!] = this.tensor(statistics, [statistics.length]);
+    if (peaks) fetches[graph.peaks!.name] = this.tensor(peaks, [peaks.length]);
+    if (statistics) fetches[graph.statistics!.name] = this.tensor(statistics, [statistics.length]);
     const opened = { session, graph, feeds, fetches, targets, scale, logits, peaks, statistics };
     this.training.set(size, opened);
     return opened;
@@ -288,45 +288,33 @@ export class OnnxModel implements Model {
     return new this.runtime.ort.Tensor('float32', values, shape);
   }
 
-  /** Batch norm's running statistics take in those of a pass of `size` examples. */
-  private moveBuffers(statistics: Float32Array, size: number): void {
-    const { network } = this;
+  /** Running statistics take in those of a pass, which lie joined in `values`. */
+  private moveBuffers(statistics: readonly MovedStatistics[], values: Float32Array): void {
     let at = 0;
-    for (const [index, { op, shape }] of network.nodes.entries()) {
-      if (!moves(op)) continue;
-      const channels = shape[0]!;
-      const count = size * elements(shape.slice(1));
-      // One value alone has no unbiased variance; it counts as 0, which is what its biased variance is.
-      const unbias = op.unbiasedRunningVariance ? count / Math.max(count - 1, 1) : 1;
+    for (const { node, op, channels, count } of statistics) {
       for (const [role, factor] of [
-        ['runningMean', 1],
-        ['runningVar', unbias],
+        ['running_mean', 1],
+        ['running_var', unbias(op, count)],
       ] as const) {
-        const running = this.buffers[network.buffers.findIndex((b) => b.node === index && b.role === role)]!;
+        const running = this.buffers[this.network.buffers.findIndex((b) => b.name === `${node}.${role}`)]!;
         for (let c = 0; c < channels; c++) {
-          running[c] = running[c]! * (1 - op.momentum) + statistics[at + c]! * factor * op.momentum;
+          running[c] = running[c]! * (1 - op.momentum) + values[at + c]! * factor * op.momentum;
         }
         at += channels;
       }
     }
   }
-
-  private deadShare(peaks: Float32Array | undefined): Float64Array {
-    const shares: number[] = [];
-    if (!peaks) return Float64Array.from(shares);
-    let at = 0;
-    for (const { op, shape } of this.network.nodes) {
-      if (op.kind !== 'relu') continue;
-      let dead = 0;
-      for (const end = at + shape[0]!; at < end; at++) if (peaks[at] === 0) dead++;
-      shares.push(dead / shape[0]!);
-    }
-    return Float64Array.from(shares);
-  }
 }
 
-/** Whether an operation has running statistics that training moves. */
-const moves = (op: Op): op is Extract<Op, { kind: 'batchNorm' }> => op.kind === 'batchNorm' && !op.frozen;
+/** Share of each relu node's channels whose peak is 0; `channels` counts them node by node. */
+function deadShares(channels: readonly number[], peaks: Float32Array): Float64Array {
+  let at = 0;
+  return Float64Array.from(channels, (count) => {
+    let dead = 0;
+    for (const end = at + count; at < end; at++) if (peaks[at] === 0) dead++;
+    return dead / count;
+  });
+}
 
 /** @throws UserError when a pass cannot fit into the memory that the runtime can address */
 function checkMemory(network: Network, size: number, needed: number, bytes: number): void {
@@ -337,6 +325,8 @@ function checkMemory(network: Network, size: number, needed: number, bytes: numb
     message('onnxWebMemoryAdvice'),
   );
 }
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, n) => total + n, 0);
 
 function ratios(norms: readonly SquaredNorms[]): { gradientNorm: Float64Array; updateRatio: Float64Array } {
   return {

@@ -1,9 +1,7 @@
-/** Pooling forward and backward as ONNX operators, over images [channels, height, width, batch]. lowering.ts calls. */
-import { Op } from '../../../core/networks/network';
+/** Pooling forward and backward as ONNX operators, over images [channels, height, width, batch]. rules.ts calls. */
+import type { OpOf } from '../../../core/networks/network';
 import { weave } from './convolution';
 import { Graph, Value } from './graph';
-
-type OpOf<Kind extends Op['kind']> = Extract<Op, { kind: Kind }>;
 
 /** An output and the rule that turns its gradient into the input's. */
 export interface Differentiable {

@@ -4,3 +4,5 @@ import type * as tfjs from '@tensorflow/tfjs-core';
 /** The TensorFlow.js API: tfjs-core, or a package that exports it. */
 export type Tf = typeof tfjs;
 export type Tensor = tfjs.Tensor;
+/** Images: size × height × width × channels; or a convolution's weight. */
+export type Tensor4D = tfjs.Tensor4D;

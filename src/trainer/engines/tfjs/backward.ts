@@ -4,9 +4,11 @@
  */
 import type { Network } from '../../../core/networks/network';
 import type { LossName } from '../engine';
+import { unbias } from '../step';
 import type { Tensor, Tf } from './api';
-import type { Program, TrainingMode, TrainingRecord } from './lowering';
+import type { Lowering } from './lowering';
 import type { Pass } from './passes';
+import type { TrainingMode, TrainingRecord } from './rule';
 import type { DeviceState } from './state';
 import type { StepResults } from './stepGraph';
 
@@ -16,7 +18,7 @@ export class Backward {
     private readonly tf: Tf,
     private readonly network: Network,
     private readonly loss: LossName,
-    private readonly program: Program,
+    private readonly lowering: Lowering,
     private readonly trained: readonly number[],
   ) {}
 
@@ -51,7 +53,7 @@ export class Backward {
     passed: (kept: readonly Tensor[]) => void,
     keep: TrainingMode['keep'],
   ): StepResults {
-    const { tf, program, network } = this;
+    const { tf, lowering, network } = this;
     const logits: Tensor[] = [];
     let reluMaxima: Tensor[] = [];
     let buffers = state.buffers.map((tensor) => tf.clone(tensor));
@@ -60,12 +62,12 @@ export class Backward {
       if (index > 0) passed([...logits, ...reluMaxima, ...buffers, ...gradients]);
       const record: TrainingRecord = { logits: [], reluMaxima: [], statistics: [] };
       const mode: TrainingMode = { record, keep, mask: (op) => masks.get(op.ordinal)! };
-      const inputs = [program.images(images, size)];
-      const given = program.advance(inputs, program.firstTrained, state.parameters, state.buffers, mode);
+      const inputs = [lowering.images(images, size)];
+      const given = lowering.advance(inputs, lowering.firstTrained, state.parameters, state.buffers, mode);
       const { value, grads } = tf.valueAndGrads((...trained: Tensor[]) => {
         const parameters = [...state.parameters];
         this.trained.forEach((k, i) => (parameters[k] = trained[i]!));
-        const output = program.advance(given, network.nodes.length, parameters, state.buffers, mode).at(-1)!;
+        const output = lowering.advance(given, network.nodes.length, parameters, state.buffers, mode).at(-1)!;
         record.logits.push(keep(tf.clone(output)));
         return tf.div(this.lossSum(output, labels), divisor);
       })(this.trained.map((k) => state.parameters[k]!));
@@ -87,24 +89,19 @@ export class Backward {
   /** Running statistics after a pass; disposes the statistics of the pass. */
   private movedBuffers(buffers: readonly Tensor[], record: TrainingRecord): Tensor[] {
     const { tf, network } = this;
-    const nodes = network.nodes.filter(({ op }) => op.kind === 'batchNorm' && !op.frozen);
     return tf.tidy(() => {
       const moved = buffers.map((tensor) => tf.clone(tensor));
-      nodes.forEach(({ name, op }, k) => {
-        if (op.kind !== 'batchNorm') return;
-        const { mean, variance, count } = record.statistics[k]!;
-        // One value alone has no unbiased variance; it counts as 0, which is what its biased variance is.
-        const unbias = op.unbiasedRunningVariance ? count / Math.max(count - 1, 1) : 1;
+      for (const { node, op, mean, variance, count } of record.statistics) {
         for (const [role, seen] of [
           ['running_mean', mean],
-          ['running_var', tf.mul(variance, unbias)],
+          ['running_var', tf.mul(variance, unbias(op, count))],
         ] as const) {
-          const b = network.buffers.findIndex((buffer) => buffer.name === `${name}.${role}`);
+          const b = network.buffers.findIndex((buffer) => buffer.name === `${node.name}.${role}`);
           moved[b] = tf.add(tf.mul(moved[b]!, 1 - op.momentum), tf.mul(seen, op.momentum));
         }
         mean.dispose();
         variance.dispose();
-      });
+      }
       return moved;
     });
   }

@@ -1,7 +1,7 @@
 /**
  * Kernels of native TensorFlow that TensorFlow.js has no operation for: each does in one pass over the memory what takes
- * several operations otherwise. provider.ts hands them to the engine, lowering.ts and adam.ts call them where they are
- * there; every other backend does without.
+ * several operations otherwise. provider.ts hands them to the engine; rules.ts, batchNorm.ts, lowering.ts and adam.ts
+ * call them where they are there, and every other backend does without.
  */
 import { nodeBackend } from './nodeBackend';
 import type { Tensor, Tf } from './api';

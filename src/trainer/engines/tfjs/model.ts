@@ -19,7 +19,7 @@ import { summarize } from '../step';
 import { scalarsOf, StepScalars, update } from './adam';
 import type { Tensor, Tf } from './api';
 import { Backward } from './backward';
-import { Program } from './lowering';
+import { Lowering } from './lowering';
 import { checkLargestTensor, defaultMicroBatch, stepBytes } from './memory';
 import type { TfjsEngineOptions } from './options';
 import { changing, partsOf, Pass, passesOf } from './passes';
@@ -32,7 +32,7 @@ const mostGraphs = 4;
 export class TfjsModel implements Model {
   readonly microBatch: number;
   readonly warnings: readonly Message[];
-  private readonly program: Program;
+  private readonly lowering: Lowering;
   private readonly backward: Backward;
   /** Indices of the parameters that are trained. */
   private readonly trained: readonly number[];
@@ -57,9 +57,9 @@ export class TfjsModel implements Model {
         ? passWarnings(network, batchSize, this.microBatch, (size) => stepBytes(network, size), engine.memory)
         : []),
     ];
-    this.program = new Program(tf, network, engine.kernels);
+    this.lowering = new Lowering(tf, network, engine.kernels);
     this.trained = network.parameters.flatMap((p, k) => (p.frozen ? [] : [k]));
-    this.backward = new Backward(tf, network, options.loss, this.program, this.trained);
+    this.backward = new Backward(tf, network, options.loss, this.lowering, this.trained);
   }
 
   async load(state: ModelState): Promise<void> {
@@ -67,15 +67,15 @@ export class TfjsModel implements Model {
     const { optimizer } = state;
     if (this.inSession) this.loaded();
     this.release();
-    const { tf, program } = this;
-    const onDevice = (tensors: Tensors) => parameters.map((p) => program.toDevice(p, tensors.get(p.name)!));
+    const { tf, lowering } = this;
+    const onDevice = (tensors: Tensors) => parameters.map((p) => lowering.toDevice(p, tensors.get(p.name)!));
     // In a tidy, which keeps nothing of a state that does not fit the memory as a whole.
     this.state = tf.tidy(() => {
       const values = onDevice(state.parameters);
       const zeros = () => values.map((tensor) => tf.zerosLike(tensor));
       return {
         parameters: values,
-        buffers: buffers.map((b) => program.toDevice(b, state.buffers.get(b.name)!)),
+        buffers: buffers.map((b) => lowering.toDevice(b, state.buffers.get(b.name)!)),
         firstMoment: optimizer ? onDevice(optimizer.firstMoment) : zeros(),
         secondMoment: optimizer ? onDevice(optimizer.secondMoment) : zeros(),
         step: optimizer?.step ?? 0,
@@ -166,11 +166,11 @@ export class TfjsModel implements Model {
   }
 
   async evaluate(batch: Batch): Promise<EvaluationResult> {
-    const { tf, program, network } = this;
+    const { tf, lowering, network } = this;
     const { parameters, buffers } = this.loaded();
     const logits = new Float32Array(batch.size * network.outputs);
     for (const { start, size, images } of partsOf(network, batch, this.microBatch)) {
-      const part = tf.tidy(() => program.forward(parameters, buffers, program.images(images, size)));
+      const part = tf.tidy(() => lowering.forward(parameters, buffers, lowering.images(images, size)));
       try {
         logits.set(await part.data<'float32'>(), start * network.outputs);
       } finally {
@@ -184,7 +184,7 @@ export class TfjsModel implements Model {
     for (const graph of this.graphs.values()) graph?.dispose();
     this.inSession = undefined;
     this.release();
-    this.program.dispose();
+    this.lowering.dispose();
   }
 
   /**
@@ -251,7 +251,7 @@ export class TfjsModel implements Model {
     const named: Tensors = new Map();
     for (const [i, tensor] of tensors.entries()) {
       const parameter = this.network.parameters[which?.[i] ?? i]!;
-      named.set(parameter.name, await this.program.fromDevice(parameter, tensor));
+      named.set(parameter.name, await this.lowering.fromDevice(parameter, tensor));
     }
     return named;
   }
