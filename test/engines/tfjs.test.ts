@@ -12,7 +12,7 @@ import type { EngineProvider, Model } from '../../src/trainer/engines/engine';
 import { tfjsEngine } from '../../src/trainer/engines/tfjs/engine';
 import { openEngine } from '../../src/trainer/engines/choose';
 import { onnxProvider } from '../../src/trainer/engines/onnx/provider';
-import { whyNoGpu } from '../../src/trainer/engines/tfjs/gpuLog';
+import { whyNoGpu } from '../../src/trainer/tensorflow/gpuLog';
 import { findInstallation, packageFolder, recordFile, setupFolder } from '../../src/trainer/tensorflow/installation';
 import { prepareProcess, tensorflowProviderOf } from '../../src/trainer/engines/tfjs/provider';
 import { everyLayer } from './cases';

@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { english } from '../../src/core/messages/message';
-import { whyNoGpu } from '../../src/trainer/engines/tfjs/gpuLog';
+import { whyNoGpu } from '../../src/trainer/tensorflow/gpuLog';
 import { pciGpu } from '../../src/trainer/engines/tfjs/provider';
 
 const of = (log: string, python?: string) => {

@@ -8,7 +8,7 @@ import * as path from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { english, UserError } from '../../src/core/messages/message';
 import { missingFile, packageFolder, readRecord, setupFolder } from '../../src/trainer/tensorflow/installation';
-import { findProgram } from '../../src/trainer/engines/tfjs/programs';
+import { findProgram } from '../../src/trainer/programs';
 import { removeTensorflow, setUpTensorflow } from '../../src/trainer/tensorflow/setup';
 
 /** What the stand-ins read; each test changes some of it. */

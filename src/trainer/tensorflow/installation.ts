@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { Message } from '../../core/messages/message';
 import { storageFolder } from '../../disk/places';
 import { texts } from '../../core/messages/texts';
-import { runProgram } from '../engines/tfjs/programs';
+import { runProgram } from '../programs';
 
 export const packageName = '@tensorflow/tfjs-node-gpu';
 /** The version that ConvLab is written against and sets up. */

@@ -5,7 +5,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { message, UserError } from '../../core/messages/message';
-import { findProgram, isProgram, runProgram } from '../engines/tfjs/programs';
+import { findProgram, isProgram, runProgram } from '../programs';
 
 export interface PythonTensorflow {
   readonly python: string;

@@ -7,7 +7,7 @@ import fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Message, message, UserError } from '../../core/messages/message';
 import { makeFolder } from '../../disk/files';
-import { whyNoGpu } from '../engines/tfjs/gpuLog';
+import { whyNoGpu } from './gpuLog';
 import {
   packageFolder,
   packageName,
@@ -18,7 +18,7 @@ import {
   Trial,
   tryOut,
 } from './installation';
-import { findProgram, ProgramEnd, ProgramOptions, runProgram } from '../engines/tfjs/programs';
+import { findProgram, ProgramEnd, ProgramOptions, runProgram } from '../programs';
 import { nvidiaGpu } from '../engines/tfjs/provider';
 import { pythonCandidates, PythonTensorflow, pythonTensorflow } from './python';
 

@@ -8,7 +8,7 @@ import { freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Message, message } from '../../../core/messages/message';
-import { findProgram } from './programs';
+import { findProgram } from '../../programs';
 
 /** An adapter as WebGPU's GPUAdapterInfo describes it. */
 export interface Adapter {

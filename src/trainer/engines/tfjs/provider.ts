@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import util from 'node:util';
 import { message, UserError } from '../../../core/messages/message';
 import { Availability, Engine, EngineOptions, EngineProvider } from '../engine';
-import { whyNoGpu } from './gpuLog';
+import { whyNoGpu } from '../../tensorflow/gpuLog';
 import {
   findInstallation,
   Installation,
@@ -26,7 +26,7 @@ import { fusedKernels } from './kernels';
 import { tfjsEngine } from './engine';
 import { NodeBackend, nodeBackend } from './nodeBackend';
 import type { Tf } from './api';
-import { findProgram } from './programs';
+import { findProgram } from '../../programs';
 
 /** The provider of native TensorFlow; the parameters are other than the defaults only in tests. */
 export function tensorflowProviderOf(locate = findInstallation, findGpu = nvidiaGpu): EngineProvider {

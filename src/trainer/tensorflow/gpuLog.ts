@@ -1,8 +1,8 @@
 /**
  * What TensorFlow's log says about a GPU that it does not use, as a sentence with the one action that would change it.
- * provider.ts and trainer/tensorflow ask when a GPU is there and TensorFlow computes on the processor.
+ * setup.ts and engines/tfjs/provider.ts ask when a GPU is there and TensorFlow computes on the processor.
  */
-import { Message, message } from '../../../core/messages/message';
+import { Message, message } from '../../core/messages/message';
 
 export interface GpuFailure {
   readonly reason: Message;

@@ -1,6 +1,6 @@
 /**
  * Programs of the machine that setting TensorFlow up needs: where one is, and running it to its end within a time, with
- * its output, until somebody cancels. Used by trainer/tensorflow, provider.ts and adapter.ts.
+ * its output, until somebody cancels. Used by tensorflow/ and by engines/tfjs/.
  */
 import { execFile, spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
