@@ -100,6 +100,7 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
   private readonly log: string[] = [];
   private hello = false;
   private killedByUs = false;
+  private readonly started = performance.now();
   private stopAsked = false;
   /** How long it says that a stop can take. */
   private stopTakesMs = 0;
@@ -259,6 +260,14 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
     const how = signal ?? `exit status ${code}`;
     const training = this.task === 'train';
     const otherwise = message(this.task === 'setup' ? 'setupCrashedAdvice' : 'surveyCrashedAdvice');
+    const timeAdvice = training ? message('trainerOutOfTimeAdvice') : otherwise;
+    if (signal === 'SIGXCPU')
+      return { kind: 'crashed', message: message('trainerOutOfTime', { how }), advice: timeAdvice };
+    const seconds = signal === 'SIGKILL' ? processorSeconds() : undefined;
+    // It may have used all of it if it lived so long on every processor.
+    if (seconds !== undefined && ((performance.now() - this.started) / 1000) * os.cpus().length >= seconds) {
+      return { kind: 'crashed', message: message('trainerOutOfTimeOrMemory', { how, seconds }), advice: timeAdvice };
+    }
     if (signal === 'SIGKILL' && process.platform !== 'win32') {
       return {
         kind: 'crashed',
@@ -288,6 +297,17 @@ class TrainerProcess<T extends TaskName> implements Trainer<T> {
       lines.forEach(emit);
     });
     stream.on('end', () => emit(rest));
+  }
+}
+
+/** The limit on processor time that a child inherits, in seconds, beyond which it is killed; undefined where none is known. */
+function processorSeconds(): number | undefined {
+  try {
+    const limits = fs.readFileSync('/proc/self/limits', 'utf8');
+    const hard = /^Max cpu time +\S+ +(\d+)/m.exec(limits)?.[1];
+    return hard === undefined ? undefined : Number(hard);
+  } catch {
+    return undefined;
   }
 }
 

@@ -111,8 +111,10 @@ function look(file: string): Found | undefined {
   let text: string;
   let touched: number;
   try {
-    text = fs.readFileSync(file, 'utf8');
-    touched = fs.statSync(file).mtimeMs;
+    const stat = fs.statSync(file);
+    touched = stat.mtimeMs;
+    // Ours have some hundred bytes. A link to a device would be read without end.
+    text = stat.isFile() && stat.size < 65_536 ? fs.readFileSync(file, 'utf8') : '';
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

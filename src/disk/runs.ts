@@ -11,7 +11,7 @@ import { parseResolved, ResolvedExperiment } from '../core/experiment';
 import { History, RunState } from '../core/history';
 import { message, UserError } from '../core/messages/message';
 import { diskError, makeFolder, writeAtomically } from './files';
-import { readJson } from './json';
+import { readJson, readJsonLines } from './json';
 import { liveHolder, Lock, LockLost } from './lock';
 import type { FinishedEvent, RunEvent, WeightsStart } from '../core/contracts/events';
 
@@ -185,26 +185,20 @@ export function readRecord(folder: string): RunRecord {
   };
 }
 
-/** The events of a run, in order. Lines that are torn or not events are passed over. */
+/**
+ * The events of a run, in order. Lines that are torn or not events are passed over.
+ * @throws UserError where the file cannot be read or is beyond all bounds
+ */
 export function readEvents(folder: string): RunEvent[] {
-  let text: string;
   try {
-    text = fs.readFileSync(path.join(folder, eventsFile), 'utf8');
+    return (readJsonLines(path.join(folder, eventsFile)) as (RunEvent | null)[]).filter(
+      (value): value is RunEvent => typeof value?.type === 'string',
+    );
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new UserError(message('runUnreadable', { folder, reason: (error as Error).message }));
+    const reason = error instanceof UserError ? error.userMessage : (error as Error).message;
+    throw new UserError(message('runUnreadable', { folder: path.join(folder, eventsFile), reason }));
   }
-  const events: RunEvent[] = [];
-  for (const line of text.split('\n')) {
-    if (!line.trim()) continue;
-    try {
-      const value = JSON.parse(line) as RunEvent;
-      if (typeof value?.type === 'string') events.push(value);
-    } catch {
-      // The torn last line of a process that was killed.
-    }
-  }
-  return events;
 }
 
 /** A run's events folded. */

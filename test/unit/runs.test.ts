@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { resolveExperiment } from '../../src/core/experiment';
 import { findExperiment } from '../../src/disk/experimentFiles';
-import { listRuns, lockHolder, readEvents, RunFolder, summarize } from '../../src/disk/runs';
+import { listRuns, lockHolder, readEvents, readHistory, RunFolder, summarize } from '../../src/disk/runs';
 import { runsFolderOf } from '../../src/disk/places';
 
 const experiment = resolveExperiment(findExperiment('experiments', 'lenet5-mnist'), 'quick');
@@ -82,4 +82,41 @@ it('reads a run.json with a byte-order mark, and refuses one beyond all bounds w
   expect(sentence).toContain('unknown19');
   expect(sentence).not.toContain('unknown20');
   expect(listRuns(runs).map((run) => run.folder)).toEqual([folders[0]]);
+});
+
+it('refuses events beyond all bounds, and links to what has no end, without delaying the list', () => {
+  const runs = runsFolderOf(workspace);
+  const create = () => {
+    const run = RunFolder.create(runs, experiment, '0');
+    run.close();
+    return run.folder;
+  };
+  const whole = create();
+  const events = (fill: (file: string) => void) => {
+    const folder = create();
+    const file = path.join(folder, 'metrics.jsonl');
+    fs.rmSync(file);
+    fill(file);
+    return folder;
+  };
+  const deep = '['.repeat(20_000) + ']'.repeat(20_000);
+  // Sparse: two gigabytes that take no room.
+  const huge = events((file) => {
+    fs.writeFileSync(file, '');
+    fs.truncateSync(file, 2 ** 31);
+  });
+  expect(() => readHistory(huge)).toThrow(/metrics\.jsonl cannot be read: it is larger than/);
+  const line = events((file) => fs.writeFileSync(file, `{"type":"step","x":"${'x'.repeat(2 << 20)}"}\n`));
+  expect(() => readHistory(line)).toThrow(/metrics\.jsonl cannot be read: it is larger than/);
+  const nested = events((file) => fs.writeFileSync(file, `{"type":"step","x":${deep}}\n`));
+  expect(() => readHistory(nested)).toThrow(/metrics\.jsonl cannot be read: it is nested deeper than/);
+  const odd = events((file) => fs.writeFileSync(file, 'null\n3\n"x"\n{"type":3}\n{"ty'));
+  expect(readHistory(odd).epochs).toEqual([]);
+  if (process.platform !== 'win32') {
+    const endless = events((file) => fs.symlinkSync('/dev/zero', file));
+    expect(() => readHistory(endless)).toThrow(/metrics\.jsonl cannot be read: it is not a file/);
+    fs.symlinkSync('/dev/zero', path.join(whole, 'lock'));
+  }
+  const listed = listRuns(runs).map((run) => run.folder);
+  expect(listed.sort()).toEqual([whole, odd].sort());
 });

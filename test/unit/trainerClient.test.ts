@@ -1,10 +1,12 @@
 /** Starting a trainer where the system will not, and programs that are looked for outside the current folder alone. */
-import { ChildProcess } from 'node:child_process';
+import { ChildProcess, spawnSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterEach, expect, it, vi } from 'vitest';
+import { buildSync } from 'esbuild';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { protocolVersion } from '../../src/core/contracts/events';
 import { english } from '../../src/core/messages/message';
 import { nvidiaGpu } from '../../src/trainer/engines/tfjs/provider';
 import { startTask } from '../../src/trainerClient';
@@ -48,4 +50,35 @@ it.skipIf(process.platform === 'win32')('runs no nvidia-smi of the current folde
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }
+});
+
+describe.runIf(process.platform === 'linux')('a limit on processor time', () => {
+  /** What a client under this limit says of a trainer that computes for ever. */
+  const under = (limit: string): string => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'convlab-limit-'));
+    try {
+      const client = path.join(folder, 'client.cjs');
+      const trainer = path.join(folder, 'busy.cjs');
+      const entry = path.resolve('src/trainerClient.ts');
+      const contents = `import { startTask } from ${JSON.stringify(entry)};
+        void startTask('train', {}, { script: ${JSON.stringify(trainer)} }, {}).ended.then((end) => console.log(end.message.id, end.advice.id));`;
+      buildSync({
+        stdin: { contents, resolveDir: process.cwd(), loader: 'ts' },
+        bundle: true,
+        platform: 'node',
+        outfile: client,
+      });
+      fs.writeFileSync(trainer, `process.send({ type: 'hello', protocol: ${protocolVersion} }); for (;;);`);
+      return spawnSync('sh', ['-c', `${limit}; exec "$0" "$1"`, process.execPath, client], {
+        encoding: 'utf8',
+      }).stdout.trim();
+    } finally {
+      fs.rmSync(folder, { recursive: true, force: true });
+    }
+  };
+
+  it('that is reached is named, whichever signal comes of it', () => {
+    expect(under('ulimit -St 1')).toBe('trainerOutOfTime trainerOutOfTimeAdvice');
+    expect(under('ulimit -t 1')).toBe('trainerOutOfTimeOrMemory trainerOutOfTimeAdvice');
+  });
 });

@@ -47,6 +47,7 @@ export const texts = {
   runNotFound: 'There is no run at {folder}.',
   jsonTooLarge: 'it is larger than any file of ConvLab.',
   jsonTooDeep: 'it is nested deeper than any file of ConvLab.',
+  notAFile: 'it is not a file.',
   runUnreadable: 'The run at {folder} cannot be read: {reason}',
   runBusy: 'The run {run} is being trained by another process ({pid}).',
   runBusyElsewhere: 'The run {run} is being trained by process {pid} on {host}.',
@@ -90,6 +91,11 @@ export const texts = {
   trainerCrashed: 'The trainer process ended unexpectedly ({how}). Its last output: {lines}',
   trainerCrashedAdvice: 'Resume the run to continue from its last checkpoint; whatever came after it is trained again.',
   trainerOutOfMemory: 'The system ended the trainer process ({how}), most likely because memory ran out.',
+  trainerOutOfTime:
+    'The system ended the trainer process ({how}): its limit on processor time (ulimit -t) was reached.',
+  trainerOutOfTimeOrMemory:
+    'The system ended the trainer process ({how}), most likely because its limit on processor time was reached ({seconds} s, ulimit -t), otherwise because memory ran out.',
+  trainerOutOfTimeAdvice: 'Raise or remove the limit, then resume the run.',
   trainerOutOfMemoryAdvice: 'Close other programs or use a smaller batch size, then resume the run.',
   surveyCrashedAdvice: 'Speeds measured earlier are kept; training does not need them.',
 

@@ -5,7 +5,6 @@ declare module 'npm-registry-fetch' {
     readonly headers: { get(name: string): string | null };
     /** Emits an error when the connection breaks. */
     readonly body: AsyncIterable<Buffer> & NodeJS.EventEmitter & { destroy(error?: Error): void };
-    json(): Promise<unknown>;
   }
   /** @param target a path below the registry, or a whole address */
   export default function registryFetch(

@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import type { RegistryResponse } from 'npm-registry-fetch';
 import { message, UserError } from '../../core/messages/message';
 import { diskError, writeFully } from '../../disk/files';
+import { Patience, usualPatience } from '../patience';
 
 /** A published version of a package. */
 export interface PackagePin {
@@ -29,26 +30,37 @@ export interface FetchSurroundings {
 
 /** Between two words on how far it is. */
 const tellMs = 200;
+/** What a registry tells of one package. Those with thousands of versions come to some ten megabytes. */
+const mostAnswerBytes = 32 << 20;
 
 /** The name and version that npm knows it by. */
 export const specOf = ({ name, version }: PackagePin): string => `${name}@${version}`;
 
 /**
  * Writes the package's archive to `file`; what lies there is replaced. After a failure nothing is left.
+ * @param limits other than the usual ones only in tests
  * @throws UserError where the registry cannot be reached or sends something else, and the signal's reason
  */
-export async function fetchArchive(pin: PackagePin, file: string, surroundings: FetchSurroundings): Promise<void> {
+export async function fetchArchive(
+  pin: PackagePin,
+  file: string,
+  surroundings: FetchSurroundings,
+  limits = usualPatience,
+): Promise<void> {
   const { default: fetch } = await import('npm-registry-fetch');
   const settings = await npmSettings();
   const { registry } = settings;
   const { signal } = surroundings;
-  const options = { ...settings, signal };
+  const patience = new Patience(signal, limits);
+  const options = { ...settings, signal: patience.signal };
   try {
-    const address = await archiveAddress(pin, (path) => fetch(path, options), settings);
-    await save(pin, file, await fetch(address, options), surroundings);
-  } catch (error) {
+    const address = await archiveAddress(pin, (path) => fetch(path, options), settings, patience);
+    await save(pin, file, await patience.wait(fetch(address, options)), surroundings, patience);
+  } catch (failed) {
     fs.rmSync(file, { force: true });
     signal.throwIfAborted();
+    // Whatever the connection says of it when patience ends.
+    const error: unknown = patience.signal.aborted ? patience.signal.reason : failed;
     if (error instanceof UserError) throw error;
     const { code, message: reason } = error as NodeJS.ErrnoException;
     throw new UserError(
@@ -56,17 +68,31 @@ export async function fetchArchive(pin: PackagePin, file: string, surroundings: 
       message('fetchFailedAdvice'),
       { cause: error },
     );
+  } finally {
+    patience.end();
   }
 }
 
-/** npm's settings: command line aside, all that npm reads itself (environment, project, user, global and built-in .npmrc). */
+/**
+ * npm's settings from the environment and the user's, the global and the built-in .npmrc. A project's is not read: the current
+ * folder may be anybody's, and its registry=http://…/${SECRET}/ would send a variable of the environment there.
+ */
 async function npmSettings() {
   const { default: Config } = await import('@npmcli/config');
   const { definitions, shorthands, flatten } = await import('@npmcli/config/lib/definitions');
   // Where npm and its Node lie decides where the global settings do.
   const execPath = onPath(process.platform === 'win32' ? 'node.exe' : 'node') ?? process.execPath;
   const config = new Config({
-    ...{ definitions, shorthands, flatten, execPath, npmPath: npmFolder(), argv: [], warn: false },
+    // In npm's global mode no project is looked for; nothing that is used here depends on it otherwise.
+    ...{
+      definitions,
+      shorthands,
+      flatten,
+      execPath,
+      npmPath: npmFolder(),
+      argv: ['node', 'npm', '--global'],
+      warn: false,
+    },
     // npm writes what it has read back to the environment.
     env: { ...process.env },
   });
@@ -98,8 +124,18 @@ async function archiveAddress(
   { name, version }: PackagePin,
   get: (path: string) => Promise<RegistryResponse>,
   { registry, replaceRegistryHost }: Awaited<ReturnType<typeof npmSettings>>,
+  patience: Patience,
 ): Promise<string> {
-  const packument = (await (await get(`/${name.replace('/', '%2f')}`)).json()) as {
+  const { body } = await patience.wait(get(`/${name.replace('/', '%2f')}`));
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  await receive(body, patience, (chunk) => {
+    bytes += chunk.length;
+    if (bytes > mostAnswerBytes) throw new Error(`its answer is longer than ${mostAnswerBytes >> 20} MiB`);
+    pieces.push(chunk);
+    return true;
+  });
+  const packument = JSON.parse(Buffer.concat(pieces).toString('utf8')) as {
     readonly versions?: Readonly<Record<string, { readonly dist?: { readonly tarball?: unknown } }>>;
   };
   const tarball = packument.versions?.[version]?.dist?.tarball;
@@ -112,12 +148,35 @@ async function archiveAddress(
   return replace ? new URL(address.pathname, registry).href : address.href;
 }
 
+/** Takes what is sent, piece by piece, until `take` says that it has enough. */
+async function receive(
+  body: RegistryResponse['body'],
+  patience: Patience,
+  take: (chunk: Buffer) => boolean,
+): Promise<void> {
+  const pieces = body[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { done, value } = await patience.wait(pieces.next());
+      if (done) return;
+      patience.count(value.length);
+      if (!take(value)) break;
+    }
+    body.destroy();
+  } catch (error) {
+    body.on('error', () => undefined);
+    body.destroy();
+    throw error;
+  }
+}
+
 /** Writes what is sent to the file, and verifies it. */
 async function save(
   pin: PackagePin,
   file: string,
   { body }: RegistryResponse,
   { received }: FetchSurroundings,
+  patience: Patience,
 ): Promise<void> {
   const hash = createHash('sha512');
   let bytes = 0;
@@ -130,20 +189,21 @@ async function save(
     throw diskError(folder, error, 'cache');
   }
   try {
-    for await (const chunk of body) {
+    await receive(body, patience, (chunk) => {
       bytes += chunk.length;
       // An archive that is longer than it may be would only fill the disk.
-      if (bytes > pin.bytes) break;
+      if (bytes > pin.bytes) return false;
       hash.update(chunk);
       try {
         writeFully(descriptor, chunk);
       } catch (error) {
         throw diskError(folder, error, 'cache');
       }
-      if (performance.now() - told < tellMs) continue;
+      if (performance.now() - told < tellMs) return true;
       told = performance.now();
       received(bytes);
-    }
+      return true;
+    });
   } finally {
     fs.closeSync(descriptor);
   }

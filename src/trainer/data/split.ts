@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ResolvedExperiment } from '../../core/experiment';
 import { message, UserError } from '../../core/messages/message';
+import { mostListBytes, readJson } from '../../disk/json';
 import { permutation, Purpose, streamKey } from '../../core/random';
 
 export type Part = 'train' | 'validation' | 'test';
@@ -157,18 +158,15 @@ export function splitText({ parts: examples, ...rest }: StoredSplit): string {
  */
 export function readSplit(runFolder: string): StoredSplit | undefined {
   const file = path.join(runFolder, splitFile);
-  let text: string;
   try {
-    text = fs.readFileSync(file, 'utf8');
+    return checked(readJson(file, mostListBytes) as StoredSplit);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new UserError(message('runUnreadable', { folder: runFolder, reason: (error as Error).message }));
-  }
-  try {
-    return checked(JSON.parse(text));
-  } catch (error) {
     throw new UserError(
-      message('runUnreadable', { folder: runFolder, reason: `${splitFile}: ${(error as Error).message}` }),
+      message('runUnreadable', {
+        folder: file,
+        reason: error instanceof UserError ? error.userMessage : (error as Error).message,
+      }),
     );
   }
 }

@@ -11,6 +11,7 @@ import { sameShape, Speed } from '../../core/estimates';
 import { networkNames } from '../../core/networks/catalog';
 import type { Machine } from '../../core/contracts/tasks';
 import { makeFolder, writeAtomically } from '../../disk/files';
+import { readJson } from '../../disk/json';
 import { cacheFolder } from '../../disk/places';
 
 const positive = z.number().positive();
@@ -74,7 +75,7 @@ export function lastMeasured(
 /** A file of the cache; undefined where there is none or it is damaged, so that what it would have told is measured again. */
 function readFile(file: string): z.infer<typeof fileSchema> | undefined {
   try {
-    return fileSchema.safeParse(JSON.parse(fs.readFileSync(file, 'utf8'))).data;
+    return fileSchema.safeParse(readJson(file)).data;
   } catch {
     return undefined;
   }

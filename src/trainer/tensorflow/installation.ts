@@ -2,11 +2,12 @@
  * Where native TensorFlow is on this machine: in ConvLab's own storage, which setup.ts fills, or in a node_modules folder.
  * Says what of it is missing, and tries it out in a process of its own. Used by provider.ts and setup.ts.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { Message } from '../../core/messages/message';
+import { readJson } from '../../disk/json';
 import { storageFolder } from '../../disk/places';
 import { texts } from '../../core/messages/texts';
 import { runProgram } from '../programs';
@@ -71,7 +72,7 @@ export function findInstallation(): Installation | undefined {
 /** The record of a set-up folder, or undefined where there is none that can be read. */
 export function readRecord(setup: string): SetupRecord | undefined {
   try {
-    return recordSchema.parse(JSON.parse(readFileSync(join(setup, recordFile), 'utf8'))) as SetupRecord;
+    return recordSchema.parse(readJson(join(setup, recordFile))) as SetupRecord;
   } catch {
     return undefined;
   }
@@ -96,7 +97,7 @@ export function missingFile({ folder, record }: Installation): string | undefine
 }
 
 export const versionOf = (folder: string): string =>
-  (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version;
+  (readJson(join(folder, 'package.json')) as { version: string }).version;
 
 /**
  * Puts back what tfjs-node 4.22 calls of Node's own module "util": Node 23 removed one, later ones warn of the other.

@@ -9,6 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { message, UserError } from '../../core/messages/message';
 import { diskError, makeFolder, replace } from '../../disk/files';
 import { Lock } from '../../disk/lock';
+import { Patience, PatienceLimits, usualPatience } from '../patience';
 import { breathe } from '../stop';
 
 export interface Wanted {
@@ -28,20 +29,23 @@ export interface DownloadSurroundings {
 
 /** No file of weights that ConvLab fetches is near this. Whoever sends more would only fill the disk. */
 const mostBytes = 2 ** 30;
-/** How often in a row a connection may break without having brought anything. */
+/** How often in a row a connection may end without having brought what patience asks for. */
 const fruitlessTries = 3;
 const waitMs = 1000;
-/** A server that is silent for this long is given up. */
-const silenceMs = 60_000;
 
 /** The server's answer leaves no hope that another try would help. */
 class Refused extends Error {}
 
 /**
+ * @param limits other than the usual ones only in tests
  * @returns its SHA-256
  * @throws UserError where the file cannot be had, with what was received kept; and the signal's reason
  */
-export async function download(wanted: Wanted, surroundings: DownloadSurroundings): Promise<string> {
+export async function download(
+  wanted: Wanted,
+  surroundings: DownloadSurroundings,
+  limits = usualPatience,
+): Promise<string> {
   const { address, file, digits } = wanted;
   const folder = path.dirname(file);
   let lock: Lock | undefined;
@@ -56,7 +60,7 @@ export async function download(wanted: Wanted, surroundings: DownloadSurrounding
   try {
     for (;;) {
       const continued = sizeOf(part) > 0;
-      await receive(address, part, surroundings);
+      await receive(address, part, surroundings, limits);
       const sha256 = await digestOf(part, surroundings.signal);
       if (sha256.startsWith(digits)) {
         replace(part, file);
@@ -75,20 +79,32 @@ export async function download(wanted: Wanted, surroundings: DownloadSurrounding
 }
 
 /** Appends to `part` until it is whole, taking up broken connections. */
-async function receive(address: string, part: string, { received, signal }: DownloadSurroundings): Promise<void> {
+async function receive(
+  address: string,
+  part: string,
+  { received, signal }: DownloadSurroundings,
+  limits: PatienceLimits,
+): Promise<void> {
   const { EnvHttpProxyAgent, fetch } = await import('undici');
-  const dispatcher = new EnvHttpProxyAgent({ headersTimeout: silenceMs, bodyTimeout: silenceMs });
+  const dispatcher = new EnvHttpProxyAgent({ headersTimeout: limits.ms, bodyTimeout: limits.ms });
   try {
     for (let fruitless = 0; ;) {
       const before = sizeOf(part);
+      let broken: unknown = new Error('the server ends its answers early');
+      const patience = new Patience(signal, limits);
       try {
-        if (await receiveOnce(part, before)) return;
+        if (await receiveOnce(part, before, patience)) return;
       } catch (error) {
         signal.throwIfAborted();
-        fruitless = sizeOf(part) > before ? 0 : fruitless + 1;
         if (error instanceof UserError) throw error;
-        if (error instanceof Refused || fruitless >= fruitlessTries) throw failure(address, error);
+        if (error instanceof Refused) throw failure(address, error);
+        broken = error;
+      } finally {
+        patience.end();
       }
+      // Crumbs are no progress: with one a connection, this would go on for ever.
+      fruitless = sizeOf(part) - before >= limits.bytes ? 0 : fruitless + 1;
+      if (fruitless >= fruitlessTries) throw failure(address, broken);
       await setTimeout(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   } finally {
@@ -96,17 +112,18 @@ async function receive(address: string, part: string, { received, signal }: Down
   }
 
   /** One connection. @returns whether the file is whole */
-  async function receiveOnce(part: string, before: number): Promise<boolean> {
+  async function receiveOnce(part: string, before: number, patience: Patience): Promise<boolean> {
     const response = await fetch(address, {
       // Ranges are of the bytes as they lie there.
       headers: { 'accept-encoding': 'identity', ...(before > 0 && { range: `bytes=${before}-` }) },
       dispatcher,
-      signal,
+      signal: patience.signal,
     });
     const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
     if (response.status === 416) {
       // There is nothing behind what is there: it is whole, or not of this file.
       await response.body?.cancel();
+      if (before === 0) throw new Refused('HTTP 416 for the whole file');
       return true;
     }
     if (response.status !== 200 && response.status !== 206) {
@@ -121,6 +138,7 @@ async function receive(address: string, part: string, { received, signal }: Down
     await writing(part, bytes > 0 ? 'a' : 'w', async (write) => {
       for await (const chunk of response.body ?? []) {
         write(chunk as Uint8Array);
+        patience.count((chunk as Uint8Array).length);
         bytes += (chunk as Uint8Array).length;
         if (bytes > (total ?? mostBytes)) throw new Refused('more bytes than announced');
         received(bytes, total);
