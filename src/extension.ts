@@ -92,6 +92,6 @@ export function activate(context: vscode.ExtensionContext): void {
   );
 }
 
-export function deactivate(): void {
-  live?.release();
+export function deactivate(): Promise<void> | undefined {
+  return live?.release();
 }

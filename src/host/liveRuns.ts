@@ -27,6 +27,9 @@ export interface RunEnd {
   readonly end: TrainerEnd;
 }
 
+/** How long an editor that closes waits for its trainers, in milliseconds; VS Code gives an extension some five seconds. */
+export const releaseMs = 3_000;
+
 export class LiveRuns implements vscode.Disposable {
   /** How many trainers and panels hold each run. */
   private readonly holders = new Map<Run, number>();
@@ -106,14 +109,21 @@ export class LiveRuns implements vscode.Disposable {
     this.train(run, engine);
   }
 
-  /** Lets every trainer write a checkpoint and exit by itself; what it tells from now on is heard by nobody. */
-  release(): void {
+  /**
+   * Lets every trainer write a checkpoint and exit by itself; what it tells from now on is heard by nobody.
+   * @returns when all are gone, or after {@link releaseMs}: an editor that closes waits no longer, and trainers outlive it
+   */
+  async release(): Promise<void> {
     this.released = true;
-    for (const run of this.training) run.release();
+    const gone = Promise.all([...this.training].map((run) => run.release()));
+    let timer: NodeJS.Timeout | undefined;
+    const enough = new Promise((resolve) => (timer = setTimeout(resolve, releaseMs)));
+    await Promise.race([gone, enough]);
+    clearTimeout(timer);
   }
 
   dispose(): void {
-    this.release();
+    void this.release();
     this.changes.dispose();
     this.ends.dispose();
   }

@@ -187,9 +187,10 @@ export class Run implements vscode.Disposable {
     await this.trainer.stop();
   }
 
-  /** Lets the trainer write its checkpoint and exit by itself, because the editor goes away. */
-  release(): void {
+  /** Lets the trainer write its checkpoint and exit by itself, because the editor goes away. Resolves when it is gone. */
+  async release(): Promise<void> {
     this.trainer?.release();
+    await this.trainer?.ended;
   }
 
   /** Reads the run's events again, when this window does not train it. Where the folder is gone, what was read stays. */

@@ -229,18 +229,32 @@ describe('bad input ends in a sentence', () => {
     expect(result).toMatchObject({ status: 1, error: expect.stringContaining('cannot write to the runs folder') });
   });
 
-  it.skipIf(process.platform !== 'linux')('a disk that fills up during a run', async () => {
+  it.skipIf(process.platform !== 'linux')('a disk that is full when a run is stopped', async () => {
     await convlab(['train', ...longer, '--runs', runs, '--json'], (e, kill) => e.type === 'step' && kill('SIGTERM'));
     const run = onlyRun(runs);
     // Every write to this device fails as on a full disk: the next checkpoint meets it.
     fs.symlinkSync('/dev/full', path.join(run, 'checkpoints', 'last.safetensors.tmp'));
-    const full = await convlab(['train', '--resume', run, '--json']);
+    const full = await convlab(
+      ['train', '--resume', run, '--json'],
+      (e, kill) => e.type === 'resumed' && kill('SIGTERM'),
+    );
     expect(full.status).toBe(1);
     expect(full.error).toMatch(/The disk of .* is full \(ENOSPC\)\. Free some space and resume the run/);
     expect(full.events.at(-1)).toMatchObject({ type: 'failed', message: { id: 'diskFull' } });
     expect(summarize(run).state).toBe('failed');
     // With space again, the run goes on from the checkpoint before.
     expect((await convlab(['train', '--resume', run])).status).toBe(0);
+    expect(summarize(run).state).toBe('finished');
+  });
+
+  it.skipIf(process.platform !== 'linux')('a checkpoint that cannot be written, which the run outlives', async () => {
+    await convlab(['train', ...longer, '--runs', runs, '--json'], (e, kill) => e.type === 'step' && kill('SIGTERM'));
+    const run = onlyRun(runs);
+    fs.symlinkSync('/dev/full', path.join(run, 'checkpoints', 'last.safetensors.tmp'));
+    const resumed = await convlab(['train', '--resume', run, '--json']);
+    expect(resumed.status).toBe(0);
+    const told = resumed.events.filter((event) => event.type === 'warning').map(({ message }) => message.id);
+    expect(told).toContain('checkpointNotWritten');
     expect(summarize(run).state).toBe('finished');
   });
 

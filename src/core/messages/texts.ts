@@ -74,6 +74,8 @@ export const texts = {
     'The file of this run’s events had lost {count} epochs; their figures were put back from the checkpoint. Single steps in between are missing from the curve.',
   eventsLost:
     'The file of this run’s events has lost the figures of epochs {epochs}, and the checkpoint does not know them, so the curve has a gap there. Training itself goes on exactly.',
+  checkpointNotWritten:
+    'A checkpoint could not be written. {reason} Training goes on and will try again; if it is stopped before then, it goes on from the checkpoint before.',
   checkpointRestart: 'Every checkpoint of this run is damaged or missing, so training starts over.',
 
   // The trainer process

@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Message, message, UserError } from '../../core/messages/message';
-import { makeFolder } from '../../disk/files';
+import { makeFolder, replace } from '../../disk/files';
 import { whyNoGpu } from './gpuLog';
 import {
   packageFolder,
@@ -74,7 +74,7 @@ export async function setUpTensorflow(options: SetupOptions): Promise<Message[]>
     };
     fs.writeFileSync(join(temporary, recordFile), `${JSON.stringify(record, null, 2)}\n`);
     options.signal.throwIfAborted();
-    replace(final, temporary);
+    exchange(final, temporary);
     const { tensorflow, library, noGpu } = record;
     const device = trial.gpu ? (gpu?.name ?? 'CUDA') : 'CPU';
     return [message('setupDone', { tensorflow, library, device }), ...(noGpu ? [noGpu.reason, noGpu.action] : [])];
@@ -88,7 +88,7 @@ export function removeTensorflow(storage: string): boolean {
   const final = setupFolder(storage);
   if (fs.existsSync(storage)) removeLeftovers(storage);
   if (!fs.existsSync(final)) return false;
-  replace(final, undefined);
+  exchange(final, undefined);
   return true;
 }
 
@@ -192,7 +192,7 @@ class Setup {
   private async linkUnless(own: Tried | undefined, found: PythonTensorflow): Promise<Tried> {
     const parts = ['lib', 'deps'].map((part) => join(this.package, part));
     if (!own) return this.link(found);
-    parts.forEach((part) => fs.renameSync(part, `${part}.npm`));
+    parts.forEach((part) => replace(part, `${part}.npm`));
     let linked: Tried | undefined;
     try {
       linked = await this.link(found);
@@ -205,7 +205,7 @@ class Setup {
     }
     parts.forEach((part) => {
       fs.rmSync(part, { recursive: true, force: true });
-      fs.renameSync(`${part}.npm`, part);
+      replace(`${part}.npm`, part);
     });
     return own;
   }
@@ -318,13 +318,13 @@ function isAlive(pid: number): boolean {
 }
 
 /** Puts `successor`, or nothing, in the place of a folder, by renaming alone. */
-function replace(final: string, successor: string | undefined): void {
+function exchange(final: string, successor: string | undefined): void {
   const old = `${final}.old-${process.pid}`;
   try {
-    if (fs.existsSync(final)) fs.renameSync(final, old);
-    if (successor !== undefined) fs.renameSync(successor, final);
+    if (fs.existsSync(final)) replace(final, old);
+    if (successor !== undefined) replace(successor, final);
   } catch (error) {
-    if (fs.existsSync(old) && !fs.existsSync(final)) fs.renameSync(old, final);
+    if (fs.existsSync(old) && !fs.existsSync(final)) replace(old, final);
     // Windows refuses while a process has a library of the folder loaded.
     if (['EPERM', 'EBUSY', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) {
       throw new UserError(message('setupInUse', { folder: final }), message('setupInUseAdvice'), { cause: error });

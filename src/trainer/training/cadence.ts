@@ -2,6 +2,7 @@
  * When checkpoints are written, and the writing: they keep to a share of the time, and the best epoch's parameters wait for
  * the next one. The loop asks it after every step and at the end of every epoch.
  */
+import { UserError } from '../../core/messages/message';
 import { checkpointShare } from '../../core/trainingRules';
 import type { RunFolder } from '../../disk/runs';
 import type { Model, ModelState } from '../engines/engine';
@@ -19,6 +20,9 @@ export class Checkpoints {
   private cost = 0;
   /** What the best epoch so far left, until it is written beside the next checkpoint. */
   private unwrittenBest: { readonly epoch: number; readonly state: ModelState } | undefined;
+
+  /** Whether the last attempt failed. */
+  private failing = false;
 
   /** @param bytes that one checkpoint writes */
   constructor(
@@ -65,6 +69,28 @@ export class Checkpoints {
     writeLast(folder, state, position);
     this.lastAt = performance.now();
     this.cost = (this.lastAt - before) / 1000;
+  }
+
+  /**
+   * Writes one; where the disk is full or another program holds the file, the one before still stands, and the next attempt
+   * comes when the next one is due. The best epoch's parameters wait for it in memory.
+   * @returns why it could not be written; undefined where it was, and where the same failure has been told already
+   * @throws UserError where the run is another trainer's by now
+   */
+  async attempt(position: Position, best?: number): Promise<UserError | undefined> {
+    try {
+      await this.write(position, best);
+      this.failing = false;
+      return undefined;
+    } catch (error) {
+      // Without its folder, or with another trainer in it, the run has nowhere to go on to.
+      this.run.check();
+      if (!(error instanceof UserError)) throw error;
+      this.lastAt = performance.now();
+      const told = this.failing;
+      this.failing = true;
+      return told ? undefined : error;
+    }
   }
 
   /** Keeps the parameters of the best epoch so far in memory, for the next checkpoint. */

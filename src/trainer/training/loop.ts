@@ -127,7 +127,9 @@ export class Loop {
     this.position.step = 0;
     this.position.sums = emptySums(sums);
     const last = this.position.epoch > this.experiment.epochs;
-    if (last || this.checkpoints.due()) await this.writeCheckpoint(isBest ? epoch : undefined);
+    // Without the last one the run would have nothing to show for itself; any other can wait for the next.
+    if (last) await this.writeCheckpoint(isBest ? epoch : undefined);
+    else if (this.checkpoints.due()) await this.attemptCheckpoint(isBest ? epoch : undefined);
     else if (isBest) await this.checkpoints.keepBest(epoch);
   }
 
@@ -186,7 +188,7 @@ export class Loop {
     try {
       yield* batches;
     } catch (error) {
-      await this.writeCheckpoint();
+      await this.attemptCheckpoint();
       throw error;
     }
   }
@@ -197,13 +199,22 @@ export class Loop {
     const { signal, stopTakes } = this.surroundings;
     stopTakes(this.longest + this.checkpoints.expected);
     await new Promise((resolve) => setImmediate(resolve));
-    if (signal.aborted || this.checkpoints.due(withinEpochSeconds)) await this.writeCheckpoint();
+    if (signal.aborted) await this.writeCheckpoint();
+    else if (this.checkpoints.due(withinEpochSeconds)) await this.attemptCheckpoint();
     signal.throwIfAborted();
     this.pausedAt = performance.now();
   }
 
   private writeCheckpoint(best?: number): Promise<void> {
     return this.checkpoints.write({ ...this.position, seconds: this.elapsed() }, best);
+  }
+
+  /** A checkpoint that cannot be written is told; training goes on and tries again with the next. */
+  private async attemptCheckpoint(best?: number): Promise<void> {
+    const failure = await this.checkpoints.attempt({ ...this.position, seconds: this.elapsed() }, best);
+    if (!failure) return;
+    const text = message('checkpointNotWritten', { reason: failure.userMessage });
+    this.surroundings.emit({ type: 'warning', message: text });
   }
 
   private elapsed(): number {
