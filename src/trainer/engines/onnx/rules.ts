@@ -92,8 +92,8 @@ const rules: { readonly [Kind in Op['kind']]: Rule<Kind> } = {
   },
 };
 
-/** The rule for an operation. */
-export const ruleOf = (op: Op): Rule => rules[op.kind];
+/** The rule for an operation. The compiler does not see that an operation and the rule of its kind fit. */
+export const ruleOf = (op: Op): Rule => rules[op.kind] as Rule;
 
 const ofOneInput = ({ y, backward }: Differentiable): Forward => ({
   y,

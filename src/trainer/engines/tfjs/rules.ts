@@ -73,8 +73,8 @@ const rules: { readonly [Kind in Op['kind']]: Rule<Kind> } = {
   },
 };
 
-/** The rule for an operation. */
-export const ruleOf = (op: Op): Rule => rules[op.kind];
+/** The rule for an operation. The compiler does not see that an operation and the rule of its kind fit. */
+export const ruleOf = (op: Op): Rule => rules[op.kind] as Rule;
 
 /**
  * max(x, 0), which passes no gradient where x is 0, as in PyTorch. tfjs's own rule multiplies by `step`, for which
