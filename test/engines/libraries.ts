@@ -1,4 +1,5 @@
 /** The numerical libraries as the conformance suite must reach them: what they hold, and how they fail without memory. */
+import type { InferenceSession as Session } from 'onnxruntime-node';
 import type { OrtApi } from '../../src/trainer/engines/onnx/runtime';
 import type { Tf } from '../../src/trainer/engines/tfjs/api';
 import type { LibraryUnderTest } from './conformance';
@@ -8,7 +9,7 @@ import type { LibraryUnderTest } from './conformance';
  * @param words of the error with which it opens none for want of memory
  */
 export function ortLibrary({ InferenceSession }: OrtApi, words: string): LibraryUnderTest {
-  const create = InferenceSession.create.bind(InferenceSession) as (...given: unknown[]) => ReturnType<typeof create>;
+  const create = InferenceSession.create.bind(InferenceSession) as (...given: unknown[]) => Promise<Session>;
   let held = 0;
   let starving = false;
   const counted = async (...given: unknown[]) => {
