@@ -43,15 +43,17 @@ interface Remedy {
   readonly arguments?: readonly unknown[];
 }
 const setUpTensorflow = { title: 'engineSetUp', icon: 'cloud-download', command: 'convlab.setUpTensorflow' } as const;
+const chooseNode = {
+  title: 'engineSetNode',
+  icon: 'settings-gear',
+  command: 'workbench.action.openSettings',
+  arguments: ['convlab.node'],
+} as const;
 const remedies: Partial<Record<MessageId, Remedy>> = {
   tensorflowSetUp: setUpTensorflow,
   tensorflowSetUpAgain: setUpTensorflow,
-  setNode: {
-    title: 'engineSetNode',
-    icon: 'settings-gear',
-    command: 'workbench.action.openSettings',
-    arguments: ['convlab.node'],
-  },
+  setNode: chooseNode,
+  setNodeTo: chooseNode,
 };
 
 export class EngineTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {

@@ -1,11 +1,17 @@
 /** The embedded engine as WebAssembly, and when it is chosen: where ONNX Runtime's native code is missing or fails. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { buildNetwork } from '../../src/core/networks/catalog';
+import { message } from '../../src/core/messages/message';
 import { initialBuffers, initialParameters } from '../../src/core/networks/network';
 import type { Batch, EngineOptions, ModelOptions } from '../../src/trainer/engines/engine';
 import { onnxProvider, onnxProviderOf } from '../../src/trainer/engines/onnx/provider';
 import { OnnxModel } from '../../src/trainer/engines/onnx/model';
 import { missingBuild, NativeLibrary, nativeLibrary, openWeb } from '../../src/trainer/engines/onnx/runtime';
+import { Failure, tryNative } from '../../src/trainer/engines/onnx/trial';
 import { everyLayer } from './cases';
 import { describeEngine } from './conformance';
 import { ortLibrary } from './libraries';
@@ -29,8 +35,9 @@ describe('as WebAssembly', () => {
 
 describe('the choice between native code and WebAssembly', () => {
   afterEach(() => vi.unstubAllEnvs());
+  const windows = { platform: 'win32', arch: 'x64', release: '10.0.19045' };
   const failing: NativeLibrary = {
-    missing: () => undefined,
+    failure: async () => undefined,
     load: () => Promise.reject(new Error('libstdc++.so.6: version `GLIBCXX_3.4.30’ not found.\nRequire stack:')),
   };
 
@@ -43,7 +50,7 @@ describe('the choice between native code and WebAssembly', () => {
   });
 
   it('is WebAssembly where there is none, and says so before anything is loaded', async () => {
-    const provider = onnxProviderOf({ ...nativeLibrary, missing: () => missingBuild('darwin', 'x64') });
+    const provider = onnxProviderOf({ ...nativeLibrary, failure: async () => [missingBuild('darwin', 'x64')!] });
     const notes = [{ id: 'onnxNoNativeBuild', args: { machine: 'darwin-x64' } }, { id: 'onnxOnWebAssembly' }];
     const availability = await provider.probe();
     expect(availability).toMatchObject({
@@ -63,6 +70,61 @@ describe('the choice between native code and WebAssembly', () => {
     const reason = 'libstdc++.so.6: version `GLIBCXX_3.4.30’ not found';
     expect(engine.notes).toMatchObject([{ id: 'onnxNativeNotLoaded', args: { reason } }, { id: 'onnxOnWebAssembly' }]);
     await engine.dispose();
+  });
+
+  it('is WebAssembly where native code crashes, before it is offered, with what to install', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'convlab-native-'));
+    const address = 'https://aka.ms/vs/17/release/vc_redist.x64.exe';
+    const provider = (index: string) => {
+      writeFileSync(join(folder, 'index.js'), index);
+      return onnxProviderOf({ ...failing, failure: () => tryNative(folder, windows) });
+    };
+    try {
+      const crashing = provider('process.abort();');
+      const notes = [
+        { id: 'onnxNativeCrashes', args: { how: 'SIGABRT' } },
+        { id: 'installVcRuntime', args: { address } },
+        { id: 'onnxOnWebAssembly' },
+      ];
+      const device = { name: expect.stringContaining('WebAssembly') };
+      expect(await crashing.probe()).toMatchObject({ usable: true, device, notes });
+      const engine = await crashing.open({ threads: 1 });
+      expect(engine.device).toMatchObject(device);
+      expect(engine.notes).toMatchObject(notes);
+      await engine.dispose();
+      const words = String.raw`The specified module could not be found.\r\n\\\\?\\C:\\a b\\onnxruntime_binding.node`;
+      expect((await provider(`throw new Error("${words}");`).probe()).notes).toMatchObject([
+        { id: 'onnxNativeNotLoaded', args: { reason: 'The specified module could not be found' } },
+        { id: 'installVcRuntime', args: { address } },
+        { id: 'onnxOnWebAssembly' },
+      ]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('is tried once in an installation: what passed is kept, what failed is tried again by the next process', async () => {
+    const cache = mkdtempSync(join(tmpdir(), 'convlab-native-'));
+    const folder = dirname(createRequire(__filename).resolve('onnxruntime-node/package.json'));
+    try {
+      let tried = 0;
+      const attempt = (result: Failure | undefined) => async () => (tried++, result);
+      const failure: Failure = [message('onnxNativeCrashes', { how: 'SIGSEGV' })];
+      const again = async (result: Failure | undefined) => {
+        vi.resetModules();
+        const { triedNative } = await import('../../src/trainer/engines/onnx/trial');
+        return triedNative(folder, cache, attempt(result));
+      };
+      expect(await again(failure)).toBe(failure);
+      expect(await again(failure)).toBe(failure);
+      expect(await again(undefined)).toBeUndefined();
+      expect(tried).toBe(3);
+      expect(await again(failure)).toBeUndefined();
+      expect(tried).toBe(3);
+      expect(await tryNative(folder)).toBeUndefined();
+    } finally {
+      rmSync(cache, { recursive: true });
+    }
   });
 
   it('follows what is asked for, and replaces it by nothing', async () => {

@@ -66,7 +66,7 @@ describe('WebGPU that cannot be used', () => {
   };
 
   it.each([
-    ['crashes', `process.kill(process.pid, 'SIGSEGV')`, /^The graphics driver crashed.*\(SIGSEGV: /],
+    ['crashes', `process.kill(process.pid, 'SIGSEGV')`, /^The graphics driver crashed.*\(SIGSEGV\)\. Update/],
     [
       'does not answer',
       `for (;;);`,
@@ -80,6 +80,44 @@ describe('WebGPU that cannot be used', () => {
     expect(sentences({ usable: false, ...(reply as Extract<typeof reply, { reason: unknown }>) })).toMatch(sentence);
     // Asked once in the life of a process.
     expect(await search()).toBe(reply);
+  });
+
+  it('because it exits without a word, which is not told by the script that was run', async () => {
+    const reply = await searchAdapter(dawn('silent', 'process.exit(7)'));
+    expect(reply).toMatchObject({ reason: { id: 'webgpuNotLoaded', args: { reason: 'exit status 7' } } });
+  });
+
+  describe('inside VS Code', () => {
+    /** A program that behaves as Code.exe does: it is Node, but for Dawn. */
+    const editor = join(folder, 'editor.sh');
+    const adapterOf = `return { requestAdapter: async () => ({ info: { vendor: 'x', architecture: '', device: '' },
+      requestDevice: async () => ({ createBuffer: () => ({ mapAsync: async () => {}, getMappedRange: () => new ArrayBuffer(4) }) }),
+    }) }`;
+    const search = (name: string, create: string, other: string | undefined) =>
+      searchAdapter(dawn(name, create), 20_000, { execPath: editor, electron: true, other: () => other });
+    const inEditor = (act: string) =>
+      `Object.assign(globals, { GPUBufferUsage: {}, GPUMapMode: {} }); if (process.env.AS_EDITOR) { ${act} } ${adapterOf}`;
+    writeFileSync(editor, `#!/bin/sh\nAS_EDITOR=1 exec "${process.execPath}" "$@"\n`, { mode: 0o755 });
+    const posix = it.skipIf(process.platform === 'win32');
+
+    posix('a Node.js that is installed is advised once it has been tried', async () => {
+      const reply = await search('inEditor', inEditor(`throw new Error('module not found')`), process.execPath);
+      expect(reply).toMatchObject({
+        reason: { id: 'webgpuElectronLoad' },
+        action: { id: 'setNodeTo', args: { path: process.execPath } },
+      });
+    });
+
+    posix('one that fares no better is not, and what it met is told instead', async () => {
+      const reply = await search('inBoth', `throw new Error('no such driver')`, process.execPath);
+      expect(reply).toMatchObject({ reason: { id: 'webgpuNotLoaded', args: { reason: 'no such driver' } } });
+      expect((reply as { action?: unknown }).action).toBeUndefined();
+    });
+
+    posix('where there is none, it is to be installed', async () => {
+      const reply = await search('nowhere', inEditor(`throw new Error('module not found')`), undefined);
+      expect(reply).toMatchObject({ reason: { id: 'webgpuElectronLoad' }, action: { id: 'setNode' } });
+    });
   });
 
   it('because Vulkan is not installed', async () => {

@@ -9,17 +9,10 @@ import { engineOf } from '../contract';
 import { Availability, Engine, EngineOptions, EngineProvider, Optimization } from '../engine';
 import { machineMemory } from '../memory';
 import { defaultThreads } from '../processors';
+import { reasonOf } from '../nativeCode';
 import { OnnxModel } from './model';
-import {
-  firstLine,
-  NativeLibrary,
-  nativeLibrary,
-  openNative,
-  openWeb,
-  requestedRuntime,
-  Runtime,
-  RuntimeName,
-} from './runtime';
+import { NativeLibrary, nativeLibrary, openNative, openWeb, requestedRuntime, Runtime, RuntimeName } from './runtime';
+import type { Failure } from './trial';
 
 const optimizations: readonly Optimization[] = ['winograd', 'fused-operators'];
 
@@ -30,9 +23,9 @@ export function onnxProviderOf(library: NativeLibrary = nativeLibrary): EnginePr
 
     async probe(): Promise<Availability> {
       const requested = requestedRuntime({});
-      const missing = requested === undefined ? library.missing() : undefined;
-      const runtime = requested ?? (missing ? 'web' : 'native');
-      return { usable: true, device: device(runtime, defaultThreads()), notes: notesOn(requested, missing) };
+      const failure = requested === undefined ? await library.failure() : undefined;
+      const runtime = requested ?? (failure ? 'web' : 'native');
+      return { usable: true, device: device(runtime, defaultThreads()), notes: notesOn(requested, failure) };
     },
 
     async open(options: EngineOptions): Promise<Engine> {
@@ -60,22 +53,22 @@ async function openRuntime(
   const threads = options.threads ?? defaultThreads();
   const requested = requestedRuntime(options);
   if (requested === 'web') return { runtime: await openWeb(threads), notes: notesOn(requested, undefined) };
-  let failure = library.missing();
+  let failure = await library.failure();
   if (!failure) {
     try {
       return { runtime: await openNative(library, threads), notes: notesOn(requested, undefined) };
     } catch (error) {
-      failure = message('onnxNativeNotLoaded', { reason: firstLine(error) });
+      failure = [message('onnxNativeNotLoaded', { reason: reasonOf(error) })];
     }
   }
-  if (requested === 'native') throw new UserError(failure);
+  if (requested === 'native') throw new UserError(...failure);
   return { runtime: await openWeb(threads), notes: notesOn(undefined, failure) };
 }
 
 /** What is to be said of the choice between the two: nothing where it is the usual one. */
-function notesOn(requested: RuntimeName | undefined, failure: Message | undefined): Message[] {
+function notesOn(requested: RuntimeName | undefined, failure: Failure | undefined): Message[] {
   if (requested) return [message('onnxRuntimeAsked', { runtime: requested })];
-  return failure ? [failure, message('onnxOnWebAssembly')] : [];
+  return failure ? [...failure, message('onnxOnWebAssembly')] : [];
 }
 
 function device(runtime: RuntimeName, threads: number): Engine['device'] {

@@ -10,7 +10,9 @@ import { dirname, join } from 'node:path';
 
 import { Message, message, UserError } from '../../../core/messages/message';
 import type { EngineOptions } from '../engine';
+import { reasonOf } from '../nativeCode';
 import { Graph } from './graph';
+import { Failure, triedNative } from './trial';
 
 export type RuntimeName = NonNullable<EngineOptions['runtime']>;
 export type OrtApi = typeof Ort;
@@ -43,13 +45,16 @@ export interface Runtime {
 
 /** How the native library is found and loaded; other than the default only in tests. */
 export interface NativeLibrary {
-  /** Why it cannot be used here, as far as its files tell. Loads nothing. */
-  missing(): Message | undefined;
+  /** Why it cannot be used here, by its files and by a trial in a process of its own. Loads nothing into this one. */
+  failure(): Promise<Failure | undefined>;
   load(): Promise<OrtApi>;
 }
 
 export const nativeLibrary: NativeLibrary = {
-  missing: () => missingBuild(process.platform, process.arch),
+  async failure() {
+    const missing = missingBuild(process.platform, process.arch);
+    return missing ? [missing] : triedNative(packageFolder());
+  },
   load: async () => {
     // It would keep a device's number and a queue of events in the user's cache folder, and look its collector's name up.
     process.env['ORT_DISABLE_TELEMETRY'] = '1';
@@ -58,11 +63,13 @@ export const nativeLibrary: NativeLibrary = {
   },
 };
 
+const packageFolder = (): string => dirname(createRequire(__filename).resolve('onnxruntime-node/package.json'));
+
 /** Why onnxruntime-node has no native code for a platform; undefined where its file is in place. */
 export function missingBuild(platform: string, arch: string): Message | undefined {
   const machine = `${platform}-${arch}`;
   try {
-    const bin = join(dirname(createRequire(__filename).resolve('onnxruntime-node/package.json')), 'bin');
+    const bin = join(packageFolder(), 'bin');
     const found = readdirSync(bin).some((version) =>
       existsSync(join(bin, version, platform, arch, 'onnxruntime_binding.node')),
     );
@@ -143,13 +150,8 @@ export async function openWeb(threads: number): Promise<Runtime> {
     await (await runtime.createSession(graph.encode())).release();
     return runtime;
   } catch (error) {
-    throw new UserError(message('onnxWebNotLoaded', { reason: firstLine(error) }), undefined, { cause: error });
+    throw new UserError(message('onnxWebNotLoaded', { reason: reasonOf(error) }), undefined, { cause: error });
   }
-}
-
-/** An error as a part of a sentence: without its trace, and without the full stop. */
-export function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0]!.replace(/\.$/, '');
 }
 
 async function loadWeb(threads: number): Promise<Runtime> {

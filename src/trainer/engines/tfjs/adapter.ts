@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Message, message } from '../../../core/messages/message';
 import { findProgram } from '../../programs';
+import { crashOf, cureOf, dawnNeeds, reasonOf } from '../nativeCode';
 
 /** An adapter as WebGPU's GPUAdapterInfo describes it. */
 export interface Adapter {
@@ -68,19 +69,62 @@ const patienceMs = 15_000;
 
 const searches = new Map<string, Promise<Search>>();
 
+/** The programs that can ask Dawn; other than this one and what the PATH has only in tests. */
+export interface Nodes {
+  /** The one that trains. */
+  readonly execPath: string;
+  /** Whether that is Electron told to behave as Node, as in desktop VS Code. */
+  readonly electron: boolean;
+  /** A Node.js of its own, as convlab.node could name it. */
+  other(): string | undefined;
+}
+
+const nodesHere = (): Nodes => ({
+  execPath: process.execPath,
+  electron: process.versions['electron'] !== undefined,
+  other: () => findProgram('node'),
+});
+
 /**
  * The adapter that Dawn prefers. The answer is kept for as long as this process lives.
  * @param index URL of the index.js of the package `webgpu`
  */
-export function searchAdapter(index: string, timeoutMs = patienceMs): Promise<Search> {
-  let search = searches.get(index);
-  if (!search) searches.set(index, (search = askDawn(index, timeoutMs)));
+export function searchAdapter(index: string, timeoutMs = patienceMs, nodes = nodesHere()): Promise<Search> {
+  const key = `${nodes.execPath} ${index}`;
+  let search = searches.get(key);
+  if (!search) searches.set(key, (search = searchBy(nodes, index, timeoutMs)));
   return search;
 }
 
-async function askDawn(index: string, timeoutMs: number): Promise<Search> {
+async function searchBy(nodes: Nodes, index: string, timeoutMs: number): Promise<Search> {
+  const answer = await askDawn(nodes.execPath, index, timeoutMs);
+  if (!nodes.electron || answer.adapter || answer.found === 'nothing') return answer;
+  // Electron forbids memory that JavaScript sees and did not allocate, which is how Dawn hands over a buffer; and Dawn for
+  // Windows asks for a node.exe, which Code.exe is not. Whether a Node.js of its own helps is tried before it is advised.
+  const reason = message(answer.found === 'adapter' ? 'webgpuElectron' : 'webgpuElectronLoad');
+  const path = nodes.other();
+  if (path === undefined || !(await isRecent(path))) return { reason, action: message('setNode') };
+  const there = await askDawn(path, index, timeoutMs);
+  if (there.adapter) return { reason, action: message('setNodeTo', { path }) };
+  return { reason: there.reason, action: there.action };
+}
+
+/** Whether it is a Node.js that trainers run on. */
+async function isRecent(node: string): Promise<boolean> {
   try {
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--eval', script, index], {
+    const { stdout } = await promisify(execFile)(node, ['--version'], { timeout: 5000, windowsHide: true });
+    return Number(/^v(\d+)/.exec(stdout)?.[1]) >= 20;
+  } catch {
+    return false;
+  }
+}
+
+/** How far a search came that gave no adapter to compute on: an adapter that cannot be read from, none at all, or nowhere. */
+type Answer = Search & { readonly found?: 'adapter' | 'nothing' };
+
+async function askDawn(node: string, index: string, timeoutMs: number): Promise<Answer> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(node, ['--eval', script, index], {
       // In VS Code, Node is Electron told to behave as Node.
       env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
       timeout: timeoutMs,
@@ -88,21 +132,23 @@ async function askDawn(index: string, timeoutMs: number): Promise<Search> {
       windowsHide: true,
     });
     const adapter = JSON.parse(stdout) as Adapter | null;
-    return adapter ? { adapter } : noAdapter(stderr);
+    return adapter ? { adapter } : { ...noAdapter(stderr), found: 'nothing' };
   } catch (error) {
-    const { killed, signal, stdout, stderr } = error as ExecFileException & { stdout?: string; stderr?: string };
+    const { killed, signal, code, stdout, stderr } = error as ExecFileException & { stdout?: string; stderr?: string };
     if (killed) {
       return { reason: message('webgpuSearchHangs', { seconds: timeoutMs / 1000 }), action: message('updateDriver') };
     }
-    const lines = (stderr ?? '').trim().split('\n');
-    const last = lines.at(-1) || (error as Error).message;
-    // Electron forbids memory that JavaScript sees and did not allocate, which is how Dawn hands over a buffer.
-    if (stdout && process.versions['electron'])
-      return { reason: message('webgpuElectron'), action: message('setNode') };
-    if (signal) {
-      return { reason: message('webgpuSearchCrashes', { signal, reason: last }), action: message('updateDriver') };
+    const found = stdout ? ('adapter' as const) : undefined;
+    const crash = crashOf(signal ?? code);
+    // The error's own message is the command, and with it the whole script.
+    const said = reasonOf(stderr ?? '') || (crash === undefined ? `exit status ${code}` : '');
+    if (crash !== undefined) {
+      const reason = said
+        ? message('webgpuSearchCrashes', { signal: crash, reason: said })
+        : message('webgpuSearchCrashesSilently', { how: crash });
+      return { reason, action: message('updateDriver'), found };
     }
-    return { reason: message('webgpuNotLoaded', { reason: last }) };
+    return { reason: message('webgpuNotLoaded', { reason: said }), action: cureOf(dawnNeeds), found };
   }
 }
 

@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Message, message, UserError } from '../../../core/messages/message';
 import type { Availability, Engine, EngineProvider } from '../engine';
+import { reasonOf } from '../nativeCode';
 import { Adapter, describeAdapter, isSoftware, Search, searchAdapter, usableMemory } from './adapter';
 import { tfjsEngine } from './engine';
 
@@ -197,8 +198,6 @@ function watch(device: GPUDevice, name: string): (thrown?: unknown) => Promise<E
     return trouble;
   };
 }
-
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function versionOf(folder: string): string {
   return (JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }).version;
