@@ -93,11 +93,13 @@ describe('the choice between native code and WebAssembly', () => {
       expect(engine.notes).toMatchObject(notes);
       await engine.dispose();
       const words = String.raw`The specified module could not be found.\r\n\\\\?\\C:\\a b\\onnxruntime_binding.node`;
-      expect((await provider(`throw new Error("${words}");`).probe()).notes).toMatchObject([
-        { id: 'onnxNativeNotLoaded', args: { reason: 'The specified module could not be found' } },
-        { id: 'installVcRuntime', args: { address } },
-        { id: 'onnxOnWebAssembly' },
-      ]);
+      expect(await provider(`throw new Error("${words}");`).probe()).toMatchObject({
+        notes: [
+          { id: 'onnxNativeNotLoaded', args: { reason: 'The specified module could not be found' } },
+          { id: 'installVcRuntime', args: { address } },
+          { id: 'onnxOnWebAssembly' },
+        ],
+      });
     } finally {
       rmSync(folder, { recursive: true });
     }
