@@ -1,4 +1,4 @@
-"""Writes Keras's figures for the three networks of the notes' TensorFlow appendix: keras_golden.py OUT_FOLDER [NAME...]
+"""Writes Keras's figures for the networks of the notes' TensorFlow appendix: keras_golden.py OUT_FOLDER [NAME...]
 
 Needs tensorflow-cpu from pip (made with TensorFlow 2.21, Keras 3.15). The files have the form of test/golden/*.json, and
 parameters and inputs come from the same closed formula, in PyTorch's order and layouts, so that one reader serves both:
@@ -8,7 +8,9 @@ u(i, k) of a flat index i and a stream number k is in [-1, 1), in 32-bit arithme
 Weights are [out, in, h, w] and [out, in]; the first dense layer reads its picture channel by channel. Everything runs in
 float64. Dropout is off. Adam is Keras's own, with its epsilon of 1e-7.
 
-VGG-16 and ResNet-50 are keras.applications'. The notes lose VGG's input_shape to a comment; it is restored here.
+alexnet-tf and vgg16-tf are the notes' layers, one by one; their dropout is written down with a rate of 0, as everything
+here is without. The notes lose VGG's input_shape to a comment; it is restored here. alexnet-keras, whose first convolution
+is padded, and vgg16-keras, which is keras.applications.VGG16 with its own top, are what ConvLab took them for before.
 """
 
 import json
@@ -35,6 +37,42 @@ def u(count, stream):
     z = (z * 0x297A2D39) & 0xFFFFFFFF
     z ^= z >> np.uint64(15)
     return z.astype(np.float64) / 2**31 - 1
+
+
+def head():
+    return [
+        layers.Flatten(),
+        layers.Dense(4096, activation="relu", name="fc1"),
+        layers.Dropout(0.0),
+        layers.Dense(4096, activation="relu", name="fc2"),
+        layers.Dropout(0.0),
+        layers.Dense(1, name="predictions"),
+    ]
+
+
+def alexnet_tf():
+    return keras.Sequential(
+        [
+            keras.Input((224, 224, 3)),
+            layers.Conv2D(96, 11, strides=4, activation="relu", name="conv1"),
+            layers.MaxPooling2D(3, strides=2),
+            layers.Conv2D(256, 5, padding="same", activation="relu", name="conv2"),
+            layers.MaxPooling2D(3, strides=2),
+            layers.Conv2D(384, 3, padding="same", activation="relu", name="conv3"),
+            layers.Conv2D(384, 3, padding="same", activation="relu", name="conv4"),
+            layers.Conv2D(256, 3, padding="same", activation="relu", name="conv5"),
+            layers.MaxPooling2D(3, strides=2),
+            *head(),
+        ]
+    )
+
+
+def vgg16_tf():
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(224, 224, 3))
+    x = base.output
+    for layer in head():
+        x = layer(x)
+    return keras.Model(base.input, x)
 
 
 def alexnet():
@@ -65,6 +103,8 @@ def application(build):
 
 
 ZOO = {
+    "alexnet-tf": alexnet_tf,
+    "vgg16-tf": vgg16_tf,
     "alexnet-keras": alexnet,
     "vgg16-keras": lambda: application(keras.applications.VGG16),
     "resnet50-keras": lambda: application(keras.applications.ResNet50),

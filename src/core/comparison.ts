@@ -47,16 +47,32 @@ export interface ComparedRun {
   /** Median over the epochs, validation included. */
   readonly secondsPerEpoch?: number;
   /** What the course notes say of the network; nothing where they say nothing. */
-  readonly notes?: { readonly difficulty: Message; readonly lesson: Message };
+  readonly notes?: { readonly difficulty: Message; readonly results: Message; readonly lesson: Message };
   readonly curve: readonly EpochFigures[];
 }
 
 /** The notes' own judgement of each network, from their summary: theirs to say, not measured here. */
 const notes: Partial<Record<NetworkName, ComparedRun['notes']>> = {
-  lenet5: { difficulty: message('notesLenet5Difficulty'), lesson: message('notesLenet5Lesson') },
-  alexnet: { difficulty: message('notesAlexnetDifficulty'), lesson: message('notesAlexnetLesson') },
-  vgg16: { difficulty: message('notesVgg16Difficulty'), lesson: message('notesVgg16Lesson') },
-  resnet18: { difficulty: message('notesResnet18Difficulty'), lesson: message('notesResnet18Lesson') },
+  lenet5: {
+    difficulty: message('notesLenet5Difficulty'),
+    results: message('notesLenet5Results'),
+    lesson: message('notesLenet5Lesson'),
+  },
+  alexnet: {
+    difficulty: message('notesAlexnetDifficulty'),
+    results: message('notesAlexnetResults'),
+    lesson: message('notesAlexnetLesson'),
+  },
+  vgg16: {
+    difficulty: message('notesVgg16Difficulty'),
+    results: message('notesVgg16Results'),
+    lesson: message('notesVgg16Lesson'),
+  },
+  resnet18: {
+    difficulty: message('notesResnet18Difficulty'),
+    results: message('notesResnet18Results'),
+    lesson: message('notesResnet18Lesson'),
+  },
 };
 
 /** @param run the name of the run's folder */

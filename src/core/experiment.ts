@@ -94,7 +94,15 @@ const augmentSchema = z
       .optional()
       .describe('A random part of the image, resized to input.size (torchvision’s RandomResizedCrop).'),
     randomCrop: z
-      .strictObject({ enlarge: z.number().min(1).max(4) })
+      .strictObject({
+        enlarge: z.number().min(1).max(4),
+        evaluation: z
+          .literal('centre')
+          .optional()
+          .describe(
+            'Validation and test images are enlarged as well, and cropped in the middle; left out: resized to input.size.',
+          ),
+      })
       .optional()
       .describe(
         'The image resized to input.size, from there to `enlarge` times that, and cropped to input.size at a random place (Keras’s Resizing and RandomCrop; 256 to 224 is 1.142857).',
@@ -137,6 +145,12 @@ const datasetSchema = z.strictObject({
   split: z
     .strictObject({ train: part, validation: part, test: part.optional() })
     .describe('Shares or numbers of examples. Leave out `test` where the dataset brings its own.'),
+  splitBy: z
+    .literal('keras')
+    .optional()
+    .describe(
+      'How a folder is divided into training and validation: as Keras’s image_dataset_from_directory does with this seed; left out: class by class, in the proportions of the whole.',
+    ),
 });
 
 const settingsShape = {

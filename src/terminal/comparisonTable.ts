@@ -45,9 +45,10 @@ export function comparisonTable(runs: readonly ComparedRun[], t: (message: Messa
       .join('  ')
       .trimEnd();
   const said = new Map(runs.flatMap(({ network, notes }) => (notes ? [[network, notes] as const] : [])));
-  const notes = [...said].flatMap(([network, { difficulty, lesson }]) => [
+  const notes = [...said].flatMap(([network, { difficulty, results, lesson }]) => [
     `${network}`,
     `  ${t(message('columnDifficulty'))}: ${t(difficulty)}`,
+    `  ${t(message('columnResults'))}: ${t(results)}`,
     `  ${t(message('columnLesson'))}: ${t(lesson)}`,
   ]);
   return [

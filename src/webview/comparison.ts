@@ -187,6 +187,7 @@ class ComparisonPage implements View<ToComparison> {
       'columnBest',
       'columnSecondsPerEpoch',
       'columnDifficulty',
+      'columnResults',
       'columnLesson',
     ];
     const rows = this.chosen.map((run, i) => {
@@ -225,6 +226,7 @@ class ComparisonPage implements View<ToComparison> {
         ),
         h('td', { class: 'number' }, run.secondsPerEpoch === undefined ? '–' : language.magnitude(run.secondsPerEpoch)),
         h('td', { class: 'theirs' }, run.notes ? language.text(run.notes.difficulty) : '–'),
+        h('td', { class: 'theirs' }, run.notes ? language.text(run.notes.results) : '–'),
         h('td', { class: 'theirs' }, run.notes ? language.text(run.notes.lesson) : '–'),
       );
     });

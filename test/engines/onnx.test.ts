@@ -12,7 +12,7 @@ const library = ortLibrary(await nativeLibrary.load(), 'std::bad_alloc');
 
 describeEngine(onnxProvider, {
   library,
-  goldenNetworks: ['alexnet', 'vgg16', 'resnet18', 'resnet50', 'alexnet-keras', 'vgg16-keras', 'resnet50-keras'],
+  goldenNetworks: ['alexnet', 'vgg16', 'resnet18', 'resnet50', 'alexnet-tf', 'vgg16-tf', 'resnet50-keras'],
 });
 // Every rule again without what the self-check can switch off.
 describeEngine(onnxProvider, { library, engine: { without: ['winograd', 'fused-operators'] } });

@@ -60,7 +60,7 @@ describe('native TensorFlow', () => {
 
   describeEngine(tensorflowProvider, {
     library: tfjsLibrary(createRequire(import.meta.url)(packageFolder(setup)) as Tf, 'OOM when allocating tensor'),
-    goldenNetworks: ['alexnet', 'vgg16', 'resnet18', 'resnet50', 'alexnet-keras', 'vgg16-keras', 'resnet50-keras'],
+    goldenNetworks: ['alexnet', 'vgg16', 'resnet18', 'resnet50', 'alexnet-tf', 'vgg16-tf', 'resnet50-keras'],
   });
 
   describe('a step as one graph', () => {

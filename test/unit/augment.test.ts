@@ -1,7 +1,8 @@
 /** What augmentation draws, against torchvision's distributions. */
 import { expect, it } from 'vitest';
 import type { ResolvedExperiment } from '../../src/core/experiment';
-import { Augmentation, drawAugmentation } from '../../src/trainer/data/augment';
+import { apply, Augmentation, drawAugmentation } from '../../src/trainer/data/augment';
+import { Raster } from '../../src/trainer/data/raster';
 
 const settings: NonNullable<ResolvedExperiment['augment']> = {
   randomResizedCrop: { scale: [0.8, 1], ratio: [0.9, 1.1] },
@@ -125,4 +126,25 @@ it('draws what Keras’s layers draw', () => {
   );
   expect(keras[0]!.crop).toBeUndefined();
   expect(keras[0]!.jitter).toEqual([]);
+});
+
+it('in evaluation takes the middle of the enlarged image, where the appendix does', () => {
+  // 256 to 224, in small: 8 to 7 would leave no room on one side, 40 to 35 leaves 2 and 3.
+  const raster = () => new Raster(35);
+  const image = { width: 50, height: 41, data: new Uint8Array(50 * 41 * 3).map((_, i) => (i * 7919) % 251) };
+  const framing = { antialias: false, enlarge: 8 / 7 };
+  const made = (augmentation: Augmentation | undefined, centred: boolean) => {
+    const own = raster();
+    apply(own, image, augmentation, { ...framing, centred }, 'constant');
+    const out = new Float32Array(3 * 35 * 35);
+    own.write(out, [0, 0, 0], [1, 1, 1]);
+    return out;
+  };
+  // Of six places, the third: 2 of 5 pixels from the top and the left.
+  const shift = { x: 2.5 / 6, y: 2.5 / 6 };
+  const middle = { shift, mirrored: false, degrees: 0, jitter: [] };
+  expect(made(undefined, true)).toEqual(made(middle, true));
+  expect(made(undefined, true)).not.toEqual(made(undefined, false));
+  // Experiments recorded without it go on as they were.
+  expect(made(middle, false)).toEqual(made(middle, true));
 });

@@ -129,7 +129,7 @@ describe('the table on the terminal', () => {
     // Numbers end where their heading ends.
     const end = lines[0]!.indexOf('Best validation') + 'Best validation'.length;
     expect(lines[2]!.slice(0, end)).toMatch(/ 0\.9000$/);
-    expect(lines.join('\n')).toContain('LeNet-5\n  Difficulty (the notes): easy');
+    expect(lines.join('\n')).toContain('LeNet-5\n  Difficulty (the notes): very easy');
     const bundle = JSON.parse(readFileSync('l10n/bundle.l10n.zh-tw.json', 'utf8')) as Record<string, string>;
     const chinese = comparisonTable(rows, (m) =>
       (bundle[english({ ...m, args: {} })] ?? english(m)).replace(/\{(\w+)\}/g, (_, k: string) => m.args[k] as string),

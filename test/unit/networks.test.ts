@@ -55,6 +55,19 @@ describe('costs', () => {
     expect(costs.reduce((sum, layer) => sum + layer.multiplyAdds, 0)).toBe(multiplyAdds);
   });
 
+  it('the appendix’s AlexNet has the notes’ size: 6,400 features, 46,751,105 parameters', () => {
+    const network = buildNetwork('alexnet-tf', [3, 224, 224], 1);
+    expect(parameterCount(network)).toBe(46_751_105);
+    expect(network.nodes.find(({ name }) => name === 'flatten')!.shape).toEqual([6400]);
+    const dropouts = (name: NetworkName) =>
+      buildNetwork(name, [3, 224, 224], 1).nodes.flatMap(({ op }) => (op.kind === 'dropout' ? [op.p] : []));
+    expect([dropouts('alexnet-tf'), dropouts('vgg16-tf'), dropouts('vgg16-keras')]).toEqual([
+      [0.5, 0.5],
+      [0.5, 0.5],
+      [],
+    ]);
+  });
+
   it('counts every parameter in the layer that owns it', () => {
     const network = buildNetwork('resnet18', [3, 64, 64], 1);
     const costs = layerCosts(network);
@@ -71,7 +84,7 @@ function pytorchStart(network: NetworkName, name: string, shape: readonly number
   const bias = name.endsWith('.bias');
   const convolution = shape.length === 4;
   const fanOut = convolution ? shape[0]! * shape[2]! * shape[3]! : shape[0]!;
-  if (network.endsWith('-keras')) {
+  if (/-(keras|tf)$/.test(network)) {
     const rows = shape.length >= 2;
     return rows ? { uniform: Math.sqrt(6 / (fanIn + fanOut)) } : { value: name.endsWith('_bn.weight') ? 1 : 0 };
   }
@@ -140,6 +153,7 @@ describe('inputs', () => {
     ['lenet5', 1, 15, 'the 2×2 window of pool2 does not fit its 1×1 input', 16],
     ['alexnet', 3, 62, 'the 3×3 window of features.12 does not fit its 2×2 input', 63],
     ['vgg16', 3, 31, 'the 2×2 window of features.30 does not fit its 1×1 input', 32],
+    ['alexnet-tf', 3, 66, 'the 3×3 window of pool5 does not fit its 2×2 input', 67],
     ['alexnet-keras', 3, 56, 'the 3×3 window of pool5 does not fit its 2×2 input', 57],
     ['vgg16-keras', 3, 31, 'the 2×2 window of block5_pool does not fit its 1×1 input', 32],
   ] as const)('of %s with %i channels and %i pixels are too small: %s', (name, channels, small, sentence, enough) => {
@@ -154,10 +168,10 @@ describe('inputs', () => {
   });
 
   it('keep the parameters: only a first linear layer without pooling before it depends on the size', () => {
-    const flattening = ['lenet5', 'alexnet-keras', 'vgg16-keras'];
+    const flattening = ['lenet5', 'alexnet-tf', 'vgg16-tf', 'alexnet-keras', 'vgg16-keras'];
     for (const name of networkNames) {
       const shapes = (size: number) => buildNetwork(name, [3, size, size], 1).parameters.map((p) => p.shape.join('×'));
-      const [small, large] = [shapes(64), shapes(96)];
+      const [small, large] = [shapes(72), shapes(112)];
       expect(small.filter((shape, i) => shape !== large[i])).toHaveLength(flattening.includes(name) ? 1 : 0);
     }
   });

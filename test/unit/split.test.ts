@@ -1,10 +1,18 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { numpyShuffled } from '../../src/core/numpyShuffle';
 import type { ResolvedExperiment } from '../../src/core/experiment';
 import type { Part } from '../../src/trainer/data/split';
 import { Candidate, drawSplit, readSplit, StoredSplit, writeSplit } from '../../src/trainer/data/split';
 import { temporaryFolder } from './drawnImages';
+
+/** What test/golden/split.py has Keras say. */
+const golden = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, '../golden/split.json'), 'utf8')) as {
+  names: string[];
+  splits: { seed: number; training: string[]; validation: string[] }[];
+  thousand: number[];
+};
 
 type Asked = { train: number; validation: number; test?: number };
 const experiment = (
@@ -84,6 +92,25 @@ describe('a split', () => {
   it('has no test part where the experiment asks for none', () => {
     const { count } = draw(candidates(100, 100), experiment({ train: 0.8, validation: 0.2 }));
     expect([count('train', 0), count('validation', 0), count('test', 0)]).toEqual([80, 20, 0]);
+  });
+
+  it('of a folder is Keras’s where the experiment says so', () => {
+    const classes = ['cat', 'dog'];
+    const images = golden.names
+      .map((name): Candidate => ({ name, label: classes.indexOf(name.split('/')[0]!), bytes: 1 }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const { seed, training, validation } of golden.splits) {
+      const asked = {
+        dataset: { name: 'cat-dog', split: { train: 0.8, validation: 0.2 }, splitBy: 'keras' },
+        seed,
+      } as const;
+      const { names } = draw(images, { ...asked, limit: undefined });
+      // By class: which images are in a part is what counts, the order is drawn anew in each epoch.
+      expect(names('train').sort()).toEqual([...training].sort());
+      expect(names('validation').sort()).toEqual([...validation].sort());
+    }
+    const thousand = Array.from({ length: 1000 }, (_, i) => i);
+    expect(numpyShuffled(thousand, 42)).toEqual(golden.thousand);
   });
 
   it('takes numbers of images too', () => {

@@ -1,6 +1,6 @@
 /** The networks by the names that experiment files use. */
 import { alexnet } from './alexnet';
-import { alexnetKeras, resnet50Keras, vgg16Keras } from './keras';
+import { alexnetKeras, alexnetTf, resnet50Keras, vgg16Keras, vgg16Tf } from './keras';
 import { lenet5 } from './lenet5';
 import { freezeFeatures, Network } from './network';
 import { resnet18, resnet50 } from './resnet';
@@ -20,8 +20,10 @@ export const networks = {
   vgg16: { title: 'VGG-16', build: vgg16, imagenet: { file: 'vgg16-397923af.pth' } },
   resnet18: { title: 'ResNet-18', build: resnet18, imagenet: { file: 'resnet18-f37072fd.pth' } },
   resnet50: { title: 'ResNet-50', build: resnet50, imagenet: { file: 'resnet50-0676ba61.pth' } },
-  'alexnet-keras': { title: 'AlexNet (Keras)', build: alexnetKeras },
-  'vgg16-keras': { title: 'VGG-16 (Keras)', build: vgg16Keras },
+  'alexnet-tf': { title: 'AlexNet (Keras)', build: alexnetTf },
+  'vgg16-tf': { title: 'VGG-16 (Keras)', build: vgg16Tf },
+  'alexnet-keras': { title: 'AlexNet (Keras, padded)', build: alexnetKeras },
+  'vgg16-keras': { title: 'VGG-16 (Keras, without dropout)', build: vgg16Keras },
   'resnet50-keras': { title: 'ResNet-50 (Keras)', build: resnet50Keras },
 } satisfies Record<string, { title: string; build: Build; imagenet?: Checkpoint }>;
 

@@ -104,17 +104,19 @@ export interface Framing {
   readonly antialias: boolean;
   /** Side of the enlarged square that is cropped, over the network's; 1 for none. */
   readonly enlarge: number;
+  /** Whether an image that is not augmented is enlarged and cropped too, in the middle. */
+  readonly centred?: boolean;
 }
 
 /**
  * Makes the network's square of an image, augmented or as it is, in `raster`.
- * @param augmentation undefined: the whole image resized, as for evaluation
+ * @param augmentation undefined: the whole image resized, or its middle where `centred` says so, as for evaluation
  */
 export function apply(
   raster: Raster,
   image: Image,
   augmentation: Augmentation | undefined,
-  { antialias, enlarge }: Framing,
+  { antialias, enlarge, centred = false }: Framing,
   fill: Settings['rotationFill'],
 ): void {
   const { size } = raster;
@@ -124,10 +126,13 @@ export function apply(
   const box = augmentation?.crop ?? { left: 0, top: 0, width, height };
   const axis = (length: number, from: number, span: number, shift: number | undefined): Axis => {
     const direct = resizeAxis(length, from, span, size, antialias);
-    if (shift === undefined) return direct;
+    if (shift === undefined && (augmentation || !centred)) return direct;
     const enlarged = Math.round(size * enlarge);
+    const room = enlarged - size;
     const second = resizeAxis(size, 0, size, enlarged, antialias);
-    return partOfAxis(chainAxes(direct, second), Math.floor(shift * (enlarged - size + 1)), size);
+    // Keras's CenterCrop rounds down.
+    const first = shift === undefined ? Math.floor(room / 2) : Math.floor(shift * (room + 1));
+    return partOfAxis(chainAxes(direct, second), first, size);
   };
   const rows = axis(height, box.top, box.height, augmentation?.shift?.y);
   const columns = axis(width, box.left, box.width, augmentation?.shift?.x);

@@ -6,7 +6,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { ResolvedExperiment } from '../../core/experiment';
-import { apply, drawAugmentation } from './augment';
+import { apply, drawAugmentation, Framing } from './augment';
 import { ImageCache, SharedCache } from './cache';
 import { normalizations } from './dataset';
 import { decode } from './decode';
@@ -48,7 +48,7 @@ export class Preparation {
   private readonly raster: Raster;
   private readonly cache: ImageCache;
   private readonly gate: Gate;
-  private readonly enlarge: number;
+  private readonly framing: Framing;
   /** Where a file that is surveyed lies, so that thousands of them need no more room than the largest. */
   private read = Buffer.alloc(2 ** 16);
 
@@ -56,7 +56,8 @@ export class Preparation {
     this.raster = new Raster(plan.input.size);
     this.cache = new ImageCache(plan.cache);
     this.gate = new Gate(plan.gate);
-    this.enlarge = plan.augment?.randomCrop?.enlarge ?? 1;
+    const { enlarge = 1, evaluation } = plan.augment?.randomCrop ?? {};
+    this.framing = { antialias: plan.input.antialias, enlarge, centred: evaluation === 'centre' };
   }
 
   /**
@@ -102,11 +103,11 @@ export class Preparation {
   }
 
   private apply(image: Image, { index }: Item, epoch: number): void {
-    const { augment, seed, input } = this.plan;
+    const { augment, seed } = this.plan;
     const drawn =
       augment && index >= 0 ? drawAugmentation(augment, seed, epoch, index, image.width, image.height) : undefined;
     const fill = augment?.rotationFill ?? 'constant';
-    apply(this.raster, image, drawn, { antialias: input.antialias, enlarge: this.enlarge }, fill);
+    apply(this.raster, image, drawn, this.framing, fill);
   }
 
   /** An image as it was decoded; or, where it is not to be augmented, perhaps its square, which resizes to itself. */
@@ -117,7 +118,8 @@ export class Preparation {
     const decoded = await this.decoded(names[entry]!);
     if (kept || cache.arena.byteLength === 0) return decoded;
     // Squares take less room than images; without antialiasing their values are no bytes.
-    if (!input.antialias || (augment && trained[entry])) {
+    // The middle of a square's middle would be another.
+    if (!input.antialias || this.framing.centred || (augment && trained[entry])) {
       this.cache.put(entry, { ...decoded, square: false });
       return decoded;
     }

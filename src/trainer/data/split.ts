@@ -7,6 +7,7 @@ import * as path from 'node:path';
 import type { ResolvedExperiment } from '../../core/experiment';
 import { message, UserError } from '../../core/messages/message';
 import { mostListBytes, readJson } from '../../disk/json';
+import { numpyShuffled } from '../../core/numpyShuffle';
 import { permutation, Purpose, streamKey } from '../../core/random';
 
 export type Part = 'train' | 'validation' | 'test';
@@ -65,7 +66,7 @@ export interface Allotment {
 export function drawSplit(
   candidates: readonly Candidate[],
   classNames: readonly string[],
-  { dataset: { split }, seed, limit }: Pick<ResolvedExperiment, 'dataset' | 'seed' | 'limit'>,
+  { dataset: { split, splitBy }, seed, limit }: Pick<ResolvedExperiment, 'dataset' | 'seed' | 'limit'>,
   place: string,
 ): Allotment[] {
   const given = parts.filter((part) => part !== 'train' && candidates.some((c) => c.part === part));
@@ -81,7 +82,9 @@ export function drawSplit(
     const asked = Math.round(sum * pool.length);
     throw new UserError(message('datasetSplitTooLarge', { asked, dataset: place, available: pool.length }));
   }
+  const byKeras = splitBy === 'keras' && given.length === 0 ? kerasSplit(pool, split, seed) : undefined;
   const allotments = classNames.flatMap((name, label) => {
+    if (byKeras) return ofClass(byKeras, label);
     const own = pool.filter((c) => c.label === label);
     const order = permutation(streamKey(seed, Purpose.split, label), own.length);
     const counts = shareOut(own.length, fractions);
@@ -113,6 +116,37 @@ export function drawSplit(
   const share = Math.min(1, limit / trained);
   return allotments.map((a) => ({ ...a, wanted: a.wanted && Math.max(1, Math.round(a.wanted * share)) }));
 }
+
+/**
+ * Keras's division of a folder (keras/src/utils/dataset_utils.py, `index_directory` and `get_training_or_validation_split`):
+ * files in the order of their folders and names, shuffled together by NumPy's generator, the last of them for validation.
+ * Classes come out as they fall. Keras looks at .bmp, .gif, .jpeg, .jpg and .png alone, and does not leave out files that
+ * it cannot read, so that its division of a folder with others is another.
+ * @returns undefined where the parts are not training and validation, or one of them would be empty
+ */
+function kerasSplit(
+  pool: readonly Candidate[],
+  { validation, test }: ResolvedExperiment['dataset']['split'],
+  seed: number,
+): Record<'train' | 'validation', Candidate[]> | undefined {
+  if (test !== undefined || validation === undefined) return undefined;
+  const folder = ({ name }: Candidate) => name.slice(0, Math.max(0, name.lastIndexOf('/')));
+  const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+  const inOrder = [...pool].sort(
+    (a, b) => a.label - b.label || compare(folder(a), folder(b)) || compare(a.name, b.name),
+  );
+  const shuffled = numpyShuffled(inOrder, seed);
+  const count = validation > 1 ? validation : Math.floor(validation * shuffled.length);
+  if (count < 1 || count >= shuffled.length) return undefined;
+  return { train: shuffled.slice(0, -count), validation: shuffled.slice(-count) };
+}
+
+/** What one class has of a division. */
+const ofClass = (division: Readonly<Record<'train' | 'validation', readonly Candidate[]>>, label: number) =>
+  (['train', 'validation'] as const).map((part): Allotment => {
+    const order = division[part].filter((candidate) => candidate.label === label);
+    return { part, label, order, wanted: order.length };
+  });
 
 /** A share; a number of examples says nothing about the others. */
 const shareOnly = (asked: number | undefined): number | undefined =>
