@@ -1,3 +1,4 @@
+import { long } from './test/campaign/size';
 import { slow } from './test/slow';
 import { defineConfig } from 'vitest/config';
 
@@ -36,6 +37,16 @@ export default defineConfig({
           exclude: slow.trainer,
           globalSetup: ['test/trainer/build.ts'],
           testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'campaign',
+          include: ['test/campaign/**/*.test.ts'],
+          globalSetup: ['test/trainer/build.ts'],
+          testTimeout: long ? 6 * 3_600_000 : 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
         },
