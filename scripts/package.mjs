@@ -180,14 +180,12 @@ function nativePackage(name) {
   const folder = path.join(root, 'out/native', name, locked(name).version);
   if (fs.existsSync(path.join(folder, 'package/package.json'))) return path.join(folder, 'package');
   fs.mkdirSync(folder, { recursive: true });
-  const report = execFileSync(
-    'npm',
-    ['pack', `${name}@${locked(name).version}`, '--json', '--pack-destination', folder],
-    {
-      encoding: 'utf8',
-      shell: process.platform === 'win32',
-    },
-  );
+  // On Windows npm is started by a shell, which would divide a path at its spaces: it is told none, but stands in the folder.
+  const report = execFileSync('npm', ['pack', `${name}@${locked(name).version}`, '--json'], {
+    cwd: folder,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  });
   const [{ filename, integrity }] = JSON.parse(report);
   if (integrity !== locked(name).integrity) throw new Error(`${name} is not the package of the lock file`);
   execFileSync('tar', ['-xzf', path.join(folder, path.basename(filename)), '-C', folder]);
