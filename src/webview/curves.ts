@@ -56,16 +56,17 @@ const toPoint = ({ x, loss }: StepPoint): Point => ({ x, y: loss });
 
 export interface EpochCurves {
   readonly trainLoss: Point[];
+  readonly validationLoss: Point[];
   readonly trainAccuracy: Point[];
   readonly validationAccuracy: Point[];
 }
 
-/** The three curves of the course's image; an epoch's figures stand at its end. */
+/** The epochs' curves; an epoch's figures stand at its end. */
 export function epochCurves(history: History): EpochCurves {
-  const curve = (figure: 'trainLoss' | 'trainAccuracy' | 'validationAccuracy') =>
-    history.epochs.map((epoch) => ({ x: epoch.epoch, y: epoch[figure] }));
+  const curve = (figure: keyof EpochCurves) => history.epochs.map((epoch) => ({ x: epoch.epoch, y: epoch[figure] }));
   return {
     trainLoss: curve('trainLoss'),
+    validationLoss: curve('validationLoss'),
     trainAccuracy: curve('trainAccuracy'),
     validationAccuracy: curve('validationAccuracy'),
   };
@@ -80,11 +81,15 @@ export const axisIntervals = 5;
  * curve that is learnt from would be a line along the bottom.
  * @returns a multiple of {@link axisIntervals} round steps
  */
-export function lossAxisTop(steps: readonly Point[], trainLoss: readonly Point[]): number {
+export function lossAxisTop(
+  steps: readonly Point[],
+  trainLoss: readonly Point[],
+  validationLoss: readonly Point[] = [],
+): number {
   const losses = steps.map((point) => point.y).sort((a, b) => a - b);
   const common = losses.length ? losses[Math.floor((losses.length - 1) * 0.95)]! : 0;
   let top = common;
-  for (const { y } of trainLoss) top = Math.max(top, y);
+  for (const { y } of [...trainLoss, ...validationLoss]) top = Math.max(top, y);
   return axisIntervals * roundStep((top * 1.05) / axisIntervals);
 }
 

@@ -48,14 +48,14 @@ Interaction.modes.epoch = (chart, event) => {
 
 export interface Curve {
   readonly label: string;
-  readonly axis: 'left' | 'right';
+  axis: 'left' | 'right';
   /** The array stays the chart's own; change its contents and draw. */
   points: Point[];
   color: string;
   /** In pixels. */
   width: number;
   radius: number | ((index: number) => number);
-  marker?: 'circle' | 'rectRot' | 'triangle';
+  marker?: 'circle' | 'rect' | 'rectRot' | 'triangle';
   dash?: number[];
   visible?: boolean;
 }
@@ -76,7 +76,7 @@ export interface LineChartOptions {
   readonly label: string;
   readonly epochTitle: string;
   readonly left: Axis;
-  readonly right?: Axis;
+  readonly right?: Axis & { hidden?: boolean };
   /** 'epoch': all curves but the first at one epoch; 'nearest': the one point under the pointer. */
   readonly hover: 'epoch' | 'nearest';
   readonly tooltipTitle: (epoch: number) => string;
@@ -131,7 +131,11 @@ export class LineChart {
     const scales = options.scales as Record<string, LinearOptions>;
     Object.assign(scales['x']!, { max: this.epochs });
     this.applyAxis(scales['left']!, this.options.left);
-    if (this.options.right) this.applyAxis(scales['right']!, this.options.right);
+    const { right } = this.options;
+    if (right) {
+      this.applyAxis(scales['right']!, right);
+      scales['right']!.display = right.hidden !== true;
+    }
     this.chart.update('none');
   }
 

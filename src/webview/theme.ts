@@ -14,6 +14,7 @@ export interface Theme {
   readonly stepLoss: string;
   readonly trainAccuracy: string;
   readonly validationAccuracy: string;
+  readonly validationLoss: string;
   readonly hoverBackground: string;
   readonly hoverForeground: string;
   readonly hoverBorder: string;
@@ -57,6 +58,7 @@ export function readTheme(): Theme {
     stepLoss: colorText(withAlpha(red, highContrast ? 0.6 : 0.42)),
     trainAccuracy: colorText(blue),
     validationAccuracy: colorText(green),
+    validationLoss: colorText(purple),
     hoverBackground: colorText(color('editorHoverWidget-background', background)),
     hoverForeground: colorText(color('editorHoverWidget-foreground', foreground)),
     hoverBorder: colorText(color('editorHoverWidget-border', withAlpha(foreground, 0.4))),

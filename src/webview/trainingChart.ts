@@ -1,7 +1,7 @@
 /**
- * The live chart of a run, like the image that the course's scripts draw at the end: training loss, training accuracy
- * and validation accuracy over the epochs, here with the steps' loss behind them. Its legend shows and hides curves, its
- * caption is the line that the notes print for each epoch.
+ * The live chart of a run: losses on the left, accuracies on the right, over the epochs, with the steps' loss behind them.
+ * One button away, as the course's scripts draw it at the end: training loss, training accuracy and validation accuracy on
+ * one axis. The legend shows and hides curves, the caption is the line that the notes print for each epoch.
  */
 import type { History } from '../core/history';
 import { MessageId } from '../core/messages/texts';
@@ -12,12 +12,15 @@ import type { Language } from './language';
 import { Curve, LineChart } from './lineChart';
 import type { Theme } from './theme';
 
-type CurveName = 'stepLoss' | 'trainLoss' | 'trainAccuracy' | 'validationAccuracy';
-const curveNames: readonly CurveName[] = ['stepLoss', 'trainLoss', 'trainAccuracy', 'validationAccuracy'];
+const curveNames = ['stepLoss', 'trainLoss', 'validationLoss', 'trainAccuracy', 'validationAccuracy'] as const;
+type CurveName = (typeof curveNames)[number];
+/** Those of the notes' picture. */
+const ofTheNotes: readonly CurveName[] = ['trainLoss', 'trainAccuracy', 'validationAccuracy'];
 /** Each curve has a shape of its own too, for eyes or screens that do not tell the colours apart. */
 const markers = {
   stepLoss: 'circle',
   trainLoss: 'circle',
+  validationLoss: 'rect',
   trainAccuracy: 'rectRot',
   validationAccuracy: 'triangle',
 } as const;
@@ -30,6 +33,8 @@ export class TrainingChart {
   private readonly caption: HTMLElement;
   private bestIndex = -1;
   private lossDecimals = 1;
+  private asInNotes = false;
+  private readonly buttons = new Map<CurveName, HTMLElement>();
   /** What of the history the epoch curves were made from. */
   private newestEpoch: unknown;
   private epochCount = -1;
@@ -52,6 +57,7 @@ export class TrainingChart {
     this.curves = {
       stepLoss: curve('stepLoss'),
       trainLoss: curve('trainLoss'),
+      validationLoss: curve('validationLoss'),
       trainAccuracy: curve('trainAccuracy'),
       validationAccuracy: curve('validationAccuracy'),
     };
@@ -72,7 +78,12 @@ export class TrainingChart {
     this.element = h(
       'figure',
       { class: 'training-chart', 'data-testid': 'chart', 'data-train-points': 0, 'data-epochs': 0 },
-      h('div', { class: 'legend', role: 'group' }, ...curveNames.map((name) => this.legendButton(name))),
+      h(
+        'div',
+        { class: 'legend', role: 'group' },
+        ...curveNames.map((name) => this.legendButton(name)),
+        this.notesButton(),
+      ),
       this.chart.element,
       this.caption,
     );
@@ -87,17 +98,27 @@ export class TrainingChart {
       this.epochCount = epochs.length;
       const points = epochCurves(history);
       this.curves.trainLoss.points = points.trainLoss;
+      this.curves.validationLoss.points = points.validationLoss;
       this.curves.trainAccuracy.points = points.trainAccuracy;
       this.curves.validationAccuracy.points = points.validationAccuracy;
       const best = history.bestEpoch;
       this.bestIndex = best ? epochs.indexOf(best) : -1;
       const radius = markerRadius(epochs.length);
       this.curves.trainLoss.radius = radius;
+      this.curves.validationLoss.radius = radius;
       this.curves.trainAccuracy.radius = radius;
       this.curves.validationAccuracy.radius = (index) =>
         index === this.bestIndex ? Math.max(5.5, radius + 2) : radius;
     }
-    const top = lossAxisTop(this.stepCurve.points, this.curves.trainLoss.points);
+    const { trainLoss, validationLoss } = this.curves;
+    // On one axis with accuracies, it holds 1 whatever the losses are.
+    const top = this.asInNotes
+      ? Math.max(1, lossAxisTop([], trainLoss.points))
+      : lossAxisTop(
+          this.stepCurve.points,
+          trainLoss.points,
+          validationLoss.visible === false ? [] : validationLoss.points,
+        );
     this.chart.options.left.max = top;
     this.chart.options.left.step = top / axisIntervals;
     this.lossDecimals = decimalsOf(top / axisIntervals);
@@ -149,8 +170,41 @@ export class TrainingChart {
       h('span', {}, curve.label),
     );
     button.addEventListener('click', () => {
-      curve.visible = curve.visible === false;
-      button.setAttribute('aria-pressed', String(curve.visible));
+      this.show(name, curve.visible === false);
+      this.redraw();
+    });
+    this.buttons.set(name, button);
+    return button;
+  }
+
+  private show(name: CurveName, visible: boolean): void {
+    this.curves[name].visible = visible;
+    this.buttons.get(name)!.setAttribute('aria-pressed', String(visible));
+  }
+
+  /** Between the chart of two axes and the notes' picture. */
+  private notesButton(): HTMLElement {
+    const t = (id: MessageId) => this.language.text({ id, args: {} });
+    const button = h(
+      'button',
+      {
+        type: 'button',
+        class: 'legend-item',
+        'aria-pressed': 'false',
+        title: t('chartAsInNotesTip'),
+        'data-testid': 'as-in-notes',
+      },
+      h('span', {}, t('chartAsInNotes')),
+    );
+    button.addEventListener('click', () => {
+      this.asInNotes = !this.asInNotes;
+      button.setAttribute('aria-pressed', String(this.asInNotes));
+      for (const name of curveNames) {
+        this.show(name, !this.asInNotes || ofTheNotes.includes(name));
+        this.curves[name].axis = this.asInNotes || name.endsWith('Loss') ? 'left' : 'right';
+      }
+      this.chart.options.right!.hidden = this.asInNotes;
+      this.chart.setAxisTitle(this.asInNotes ? t('lossAndAccuracy') : t('loss'));
       this.redraw();
     });
     return button;
@@ -163,6 +217,7 @@ function swatch(name: CurveName): SVGElement {
   const shapes = {
     stepLoss: undefined,
     trainLoss: svg('circle', { cx: 11, cy: 6, r: 3.5 }),
+    validationLoss: svg('path', { d: 'M7.8 2.8h6.4v6.4H7.8Z' }),
     trainAccuracy: svg('path', { d: 'M11 1.6 15.4 6 11 10.4 6.6 6Z' }),
     validationAccuracy: svg('path', { d: 'M11 1.8 15.2 9.2 6.8 9.2Z' }),
   };

@@ -41,7 +41,7 @@ const epochOf = (epoch: number): EpochEvent => ({
   epoch,
   trainLoss: 1 / epoch,
   trainAccuracy: 1 - 0.3 / epoch,
-  validationLoss: 1 / epoch,
+  validationLoss: 0.2 + 1 / epoch,
   validationAccuracy: 1 - 0.2 / epoch,
   learningRate: 1e-3,
   seconds: 36,

@@ -81,6 +81,27 @@ describe.skipIf(!found)('the page of a run', () => {
     expect(await page.page.evaluate(() => (document.activeElement as HTMLElement).dataset['testid'])).toBe('show-log');
   });
 
+  test('draws losses of both kinds, and on one axis what the notes draw', async () => {
+    const purple: [number, number, number] = [0xb1, 0x80, 0xd7];
+    await page.snapshot({ ...run, state: 'finished', events: [...events(10), finished] });
+    const pressed = async () =>
+      Promise.all(
+        ['stepLoss', 'trainLoss', 'validationLoss', 'trainAccuracy', 'validationAccuracy'].map(
+          async (name) => (await page.by(`legend-${name}`).getAttribute('aria-pressed')) === 'true',
+        ),
+      );
+    expect(await pressed()).toEqual([true, true, true, true, true]);
+    expect(await page.pixels('chart', purple)).toBeGreaterThan(50);
+    await page.by('as-in-notes').click();
+    await page.settle();
+    expect(await pressed()).toEqual([false, true, false, true, true]);
+    expect(await page.pixels('chart', purple)).toBe(0);
+    await page.by('as-in-notes').click();
+    await page.settle();
+    expect(await pressed()).toEqual([true, true, true, true, true]);
+    expect(await page.pixels('chart', purple)).toBeGreaterThan(50);
+  });
+
   test('follows the theme, on the canvas too', async () => {
     await page.snapshot({ ...run, state: 'running', events: events(3) });
     await page.theme('light');

@@ -416,7 +416,11 @@ export const texts = {
   noTestSet: 'This experiment has no test set; the figure is from the validation set.',
   resultHeading: 'Result',
   chartDescription:
-    'Chart of training loss, training accuracy and validation accuracy over the epochs; the table of epochs below holds its figures.',
+    'Chart of loss and accuracy in training and validation over the epochs; the table of epochs below holds its figures.',
+  chartAsInNotes: 'As in the notes',
+  chartAsInNotesTip:
+    'Training loss, training accuracy and validation accuracy on one axis, as the course’s scripts draw them',
+  lossAndAccuracy: 'loss, accuracy',
   showCurve: 'Show or hide: {curve}',
   tabEpochs: 'Epochs',
   tabConfusion: 'Confusion matrix',
