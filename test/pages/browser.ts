@@ -159,7 +159,12 @@ export class OpenPage {
       .locator('canvas')
       .evaluate(
         (canvas: HTMLCanvasElement, wanted) => {
-          const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
+          // A copy, since Chromium complains of a canvas that is read back more than once.
+          const copy = document.createElement('canvas');
+          Object.assign(copy, { width: canvas.width, height: canvas.height });
+          const context = copy.getContext('2d', { willReadFrequently: true })!;
+          context.drawImage(canvas, 0, 0);
+          const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
           let count = 0;
           for (let i = 0; i < data.length; i += 4) {
             if (wanted.every((value, channel) => data[i + channel] === value)) count++;
