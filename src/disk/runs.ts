@@ -3,6 +3,7 @@
  * writes through {@link RunFolder}; the extension and the terminal read. Whatever happens to a process, what was
  * written stays readable.
  */
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -32,9 +33,21 @@ const resultFile = 'result.json';
 const lockFile = 'lock';
 export const checkpointsFolder = 'checkpoints';
 
+/** What stood in a run's folder beside a checkpoint when that was written; SHA-256 in hexadecimal digits. */
+export interface Beside {
+  /** Of the experiment in run.json, as it stands there. */
+  readonly experiment: string;
+  /** Of the first bytes of the events' file. */
+  readonly events: { readonly bytes: number; readonly sha256: string };
+}
+
 /** A run as its owner, the trainer, holds it: locked, with its event file open for appending. */
 export class RunFolder {
   private readonly events: number;
+  /** Of everything in the events' file, and how many bytes that is. */
+  private readonly eventsHash = createHash('sha256');
+  private eventsBytes = 0;
+  private readonly experimentHash: string;
 
   private constructor(
     readonly folder: string,
@@ -45,6 +58,8 @@ export class RunFolder {
       this.events = fs.openSync(path.join(folder, eventsFile), 'a');
       // A process that was killed in the middle of a line leaves a torn one; the next line must not join it.
       if (!endsInNewline(path.join(folder, eventsFile))) fs.writeSync(this.events, '\n');
+      this.eventsBytes = hashFile(path.join(folder, eventsFile), this.eventsHash);
+      this.experimentHash = experimentDigest(folder);
     } catch (error) {
       lock.release();
       throw diskError(folder, error);
@@ -105,10 +120,29 @@ export class RunFolder {
   append(events: readonly RunEvent[]): void {
     this.check();
     try {
-      fs.writeSync(this.events, events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+      const lines = Buffer.from(events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+      fs.writeSync(this.events, lines);
+      this.eventsHash.update(lines);
+      this.eventsBytes += lines.length;
     } catch (error) {
       throw diskError(this.folder, error);
     }
+  }
+
+  /** For a checkpoint, so that whoever goes on from it knows whether what stands beside it is still the same. */
+  beside(): Beside {
+    const events = { bytes: this.eventsBytes, sha256: this.eventsHash.copy().digest('hex') };
+    return { experiment: this.experimentHash, events };
+  }
+
+  /** What is no longer as it stood beside a checkpoint. */
+  changedSince({ experiment, events }: Beside): { experiment: boolean; events: boolean } {
+    const hash = createHash('sha256');
+    const bytes = hashFile(path.join(this.folder, eventsFile), hash, events.bytes);
+    return {
+      experiment: experiment !== this.experimentHash,
+      events: bytes !== events.bytes || hash.digest('hex') !== events.sha256,
+    };
   }
 
   /** Writes result.json: the final figures, for other programs to read. */
@@ -137,6 +171,30 @@ export class RunFolder {
   close(): void {
     fs.closeSync(this.events);
     this.lock.release();
+  }
+}
+
+/** Of the experiment as run.json has it: not as it is read, which later versions may do with other defaults. */
+function experimentDigest(folder: string): string {
+  const { experiment } = readJson(path.join(folder, recordFile)) as { experiment?: unknown };
+  return createHash('sha256').update(JSON.stringify(experiment)).digest('hex');
+}
+
+/** Hashes a file's first bytes. @returns how many there were */
+function hashFile(file: string, hash: ReturnType<typeof createHash>, most = Infinity): number {
+  const descriptor = fs.openSync(file, 'r');
+  try {
+    const part = Buffer.allocUnsafe(2 ** 16);
+    let done = 0;
+    while (done < most) {
+      const read = fs.readSync(descriptor, part, 0, Math.min(part.length, most - done), done);
+      if (read === 0) break;
+      hash.update(part.subarray(0, read));
+      done += read;
+    }
+    return done;
+  } finally {
+    fs.closeSync(descriptor);
   }
 }
 

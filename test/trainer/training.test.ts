@@ -164,6 +164,29 @@ describe('a run that is interrupted', () => {
     expect(epochs[0]).toEqual(JSON.parse(lines.find((line) => /"epoch","epoch":1,/.test(line))!));
   });
 
+  it('whose earlier events were altered says so; one whose settings were is not gone on with', async () => {
+    await convlab(['train', ...longer, '--runs', runs, '--json'], (e, kill) => e.type === 'epoch' && kill('SIGTERM'));
+    const run = onlyRun(runs);
+    const record = path.join(run, 'run.json');
+    const before = fs.readFileSync(record, 'utf8');
+    fs.writeFileSync(record, before.replace('"learningRate": 0.001', '"learningRate": 0.002'));
+    expect(fs.readFileSync(record, 'utf8')).not.toBe(before);
+    const other = await convlab(['train', '--resume', run, '--json']);
+    expect([other.status, other.error]).toEqual([
+      1,
+      expect.stringContaining('not those that this run was trained with'),
+    ]);
+    fs.writeFileSync(record, before);
+    const events = path.join(run, 'metrics.jsonl');
+    const lines = fs.readFileSync(events, 'utf8').split('\n');
+    const step = lines.findIndex((line) => line.includes('"step"'));
+    fs.writeFileSync(events, lines.filter((_, i) => i !== step).join('\n'));
+    const resumed = await convlab(['train', '--resume', run, '--json']);
+    expect(resumed.status).toBe(0);
+    const told = resumed.events.filter((event) => event.type === 'warning').map(({ message }) => message.id);
+    expect(told).toEqual(['eventsAltered']);
+  });
+
   it('will not be trained by two processes at once', async () => {
     await convlab(['train', ...longer, '--runs', runs, '--json'], (e, kill) => e.type === 'step' && kill('SIGTERM'));
     const run = onlyRun(runs);

@@ -24,6 +24,7 @@ const checkpoints = () =>
   new Checkpoints(
     {
       folder,
+      beside: () => ({ experiment: '', events: { bytes: 0, sha256: '' } }),
       check: () => {
         if (lost) throw new UserError(message('runFinished', { run: 'r' }));
       },

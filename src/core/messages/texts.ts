@@ -74,6 +74,11 @@ export const texts = {
     'The file of this run’s events had lost {count} epochs; their figures were put back from the checkpoint. Single steps in between are missing from the curve.',
   eventsLost:
     'The file of this run’s events has lost the figures of epochs {epochs}, and the checkpoint does not know them, so the curve has a gap there. Training itself goes on exactly.',
+  eventsAltered:
+    'The file of this run’s events is not what it was when the checkpoint was written. What is trained from here on is unaffected, but the curve before may show what never happened.',
+  runExperimentAltered: 'The settings in {file} are not those that this run was trained with so far.',
+  runExperimentAlteredAdvice:
+    'Put the file back as it was, or train the experiment anew with the settings that you want.',
   checkpointNotWritten:
     'A checkpoint could not be written. {reason} Training goes on and will try again; if it is stopped before then, it goes on from the checkpoint before.',
   checkpointRestart: 'Every checkpoint of this run is damaged or missing, so training starts over.',

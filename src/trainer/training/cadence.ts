@@ -26,7 +26,7 @@ export class Checkpoints {
 
   /** @param bytes that one checkpoint writes */
   constructor(
-    private readonly run: Pick<RunFolder, 'folder' | 'check'>,
+    private readonly run: Pick<RunFolder, 'folder' | 'check' | 'beside'>,
     private readonly model: Model,
     private readonly bytes: number,
   ) {}
@@ -66,7 +66,7 @@ export class Checkpoints {
     // Before `last`, whose position names the best epoch.
     if (this.unwrittenBest) writeBest(folder, this.unwrittenBest.state, { epoch: this.unwrittenBest.epoch });
     this.unwrittenBest = undefined;
-    writeLast(folder, state, position);
+    writeLast(folder, state, { ...position, beside: this.run.beside() } satisfies Position);
     this.lastAt = performance.now();
     this.cost = (this.lastAt - before) / 1000;
   }

@@ -24,6 +24,7 @@ const schema = z.object({
   seconds: z.number().min(0),
   best: z.object({ epoch: whole(1), validationAccuracy: z.number().min(0).max(1) }).optional(),
   told: z.array(z.object({ type: z.literal('epoch'), epoch: whole(1) }).loose()).optional(),
+  beside: z.object({ experiment: z.string(), events: z.object({ bytes: whole(0), sha256: z.string() }) }).optional(),
   sums,
 });
 

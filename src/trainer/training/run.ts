@@ -222,17 +222,23 @@ function openForResuming(runFolder: string, experiment: ResolvedExperiment): { f
  * @param before what its events still tell
  */
 function reachedBy(
-  { folder, record }: RunFolder,
+  runFolder: RunFolder,
   network: Network,
   steps: number,
   before: History,
   use: EngineUse,
   emit: (event: RunEvent) => void,
 ): Checkpoint<Position> | undefined {
+  const { folder, record } = runFolder;
   const { epochs } = record.experiment;
   const isPosition = (value: unknown) => isPositionOf(value, epochs, steps);
   const { checkpoint, damage } = readNewest<Position>(folder, network, isPosition);
-  const { epoch, step, told = [] } = checkpoint?.position ?? { epoch: 1, step: 0 };
+  const { epoch, step, told = [], beside } = checkpoint?.position ?? { epoch: 1, step: 0 };
+  const changed = beside && runFolder.changedSince(beside);
+  if (changed?.experiment) {
+    const file = path.join(folder, 'run.json');
+    throw new UserError(message('runExperimentAltered', { file }), message('runExperimentAlteredAdvice'));
+  }
   emit({ type: 'resumed', time: new Date().toISOString(), epoch, step, ...use });
   if (damage.length > 0) {
     const text = checkpoint
@@ -247,6 +253,8 @@ function reachedBy(
   const lost = missing.filter((each) => !restored.some((event) => event.epoch === each));
   if (restored.length > 0) emit({ type: 'warning', message: message('eventsRestored', { count: restored.length }) });
   if (lost.length > 0) emit({ type: 'warning', message: message('eventsLost', { epochs: lost.join(', ') }) });
+  if (changed?.events && restored.length + lost.length === 0)
+    emit({ type: 'warning', message: message('eventsAltered') });
   if (checkpoint) for (const text of differences(before.lastUse, use)) emit({ type: 'warning', message: text });
   return checkpoint;
 }

@@ -4,6 +4,7 @@
  */
 import type { EpochEvent, LayerFigures } from '../../core/contracts/events';
 import type { Network } from '../../core/networks/network';
+import type { Beside } from '../../disk/runs';
 import type { StepDiagnostics, StepResult } from '../engines/engine';
 
 /** Where the loop stands, as stored in a checkpoint: the epoch under way, its steps done, and its sums so far. */
@@ -15,6 +16,8 @@ export interface Position {
   best?: { epoch: number; validationAccuracy: number };
   /** What was told of the epochs before, in case the file of events is lost; absent in checkpoints of earlier versions. */
   told?: EpochEvent[];
+  /** Of the rest of the run's folder, when the checkpoint was written; absent in checkpoints of earlier versions. */
+  beside?: Beside;
   sums: EpochSums;
 }
 
