@@ -27,6 +27,8 @@ export class Notices implements vscode.Disposable {
       live.onDidChange(() => this.update()),
       live.onDidEnd((end) => {
         this.update();
+        // The walkthrough's last step is done.
+        if (end.end.kind === 'finished') void vscode.commands.executeCommand('setContext', 'convlab.trained', true);
         log.guard(() => this.announce(end));
       }),
     ];

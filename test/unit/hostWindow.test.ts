@@ -98,9 +98,11 @@ describe('training', () => {
     await until(() => panel.revealed === 1);
     expect(fake.panels).toHaveLength(1);
     expect(fake.statusBar!.visible).toBe(false);
-    expect(fake.executed.filter(({ command }) => command === 'setContext').map(({ args }) => args[1])).toEqual([
-      true,
-      false,
+    const contexts = fake.executed.filter(({ command }) => command === 'setContext').map(({ args }) => args);
+    expect(contexts).toEqual([
+      ['convlab.training', true],
+      ['convlab.training', false],
+      ['convlab.trained', true],
     ]);
     // What was sent adds up to the run: each event once.
     const sent = panel.sent as ToRun[];
