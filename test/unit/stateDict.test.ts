@@ -3,11 +3,14 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseExperiment, resolveExperiment } from '../../src/core/experiment';
 import { UserError } from '../../src/core/messages/message';
 import { elements } from '../../src/core/networks/network';
 import { writeWhole } from '../../src/trainer/weights/export';
 import { unpickle } from '../../src/trainer/weights/pickle';
 import { StateDict, writeStateDict } from '../../src/trainer/weights/pth';
+import { Finding, findStart } from '../../src/trainer/weights/start';
+import { ZipWriter } from '../../src/trainer/weights/zip';
 import { goldenNetwork, goldenParameters, readGolden } from '../engines/golden';
 
 const golden = (name: string) => path.join(import.meta.dirname, '../golden', name);
@@ -116,6 +119,146 @@ const fourFloats = Buffer.concat([
 ]);
 const oneKey = `](${word('0')}e.`;
 
+describe('a checkpoint around a state dict', () => {
+  const open = (bytes: Buffer) => {
+    const file = path.join(folder, 'around.pth');
+    fs.writeFileSync(file, bytes);
+    return withFile(file, (weights) => ({
+      prefix: weights.prefix,
+      values: Object.fromEntries(weights.names.map((name) => [name, [...weights.read(name)]])),
+    }));
+  };
+  /** Without its end, so that it can be part of another value. */
+  const inner = oneTensor({}).slice(0, -1);
+  const epoch = `${word('epoch')}K\x03s`;
+  const read = (value: string) => open(legacy(value, oneKey, fourFloats));
+
+  it.each(['state_dict', 'model_state_dict', 'model', 'net', 'anything_else'])('under the name %s', (name) => {
+    expect(read(`}${epoch}${word(name)}${inner}s.`).values).toEqual({ w: [1, 2, 3, 4] });
+  });
+
+  it('is not its optimiser’s', () => {
+    const moments = inner.replace(word('w'), word('exp_avg'));
+    expect(read(`}${word('optimizer')}${moments}s${word('mine')}${inner}s.`).values).toEqual({ w: [1, 2, 3, 4] });
+  });
+
+  it('with sizes, sets, types and bytes beside it', () => {
+    const beside = [
+      `${word('size')}ctorch\nSize\n(K\x01K\x02t\x85Rs`,
+      `${word('done')}c__builtin__\nset\n](K\x01e\x85Rs`,
+      `${word('kinds')}\x8f(K\x01\x90s`,
+      `${word('type')}ctorch\nfloat32\ns`,
+      `${word('raw')}C\x02abs`,
+    ];
+    expect(read(`}${beside.join('')}${word('net')}${inner}s.`).values).toEqual({ w: [1, 2, 3, 4] });
+  });
+
+  it('of PyTorch before 0.4', () => {
+    const value = oneTensor({}).replace('_rebuild_tensor_v2', '_rebuild_tensor').replace('\x89}tR', 'tR');
+    expect(read(value).values).toEqual({ w: [1, 2, 3, 4] });
+  });
+
+  it('whose names all have a wrapper’s prefix loses it, and says so', () => {
+    const wrapped = (name: string) => read(oneTensor({}).replace(word('w'), word(name)));
+    expect(wrapped('module.w')).toEqual({ prefix: 'module.', values: { w: [1, 2, 3, 4] } });
+    expect(wrapped('_orig_mod.module.w').prefix).toBe('_orig_mod.module.');
+    expect(wrapped('module.')).toEqual({ prefix: '', values: { 'module.': [1, 2, 3, 4] } });
+  });
+
+  it('without tensors names what it holds', () => {
+    expect(() => open(legacy(`}${epoch}${word('note')}Ns.`))).toThrow(/no named tensors, but “epoch”, “note”/);
+  });
+
+  it('that torch.jit.save wrote is called what it is', () => {
+    const file = path.join(folder, 'script.pt');
+    writeWhole(file, (descriptor) => {
+      const zip = new ZipWriter(descriptor);
+      for (const name of ['data.pkl', 'code/__torch__.py', 'constants.pkl']) zip.add(`m/${name}`, Buffer.from('}.'));
+      zip.finish();
+    });
+    expect(() => StateDict.open(file)).toThrow(/is a TorchScript program/);
+  });
+});
+
+describe('a .safetensors file', () => {
+  const written = (header: unknown, data = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer)) => {
+    const text = Buffer.from(JSON.stringify(header));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(text.length));
+    const file = path.join(folder, 'a.safetensors');
+    fs.writeFileSync(file, Buffer.concat([length, text, data]));
+    return file;
+  };
+  const whole = { dtype: 'F32', shape: [2, 2], data_offsets: [0, 16] };
+
+  it('is read like any other, without an optimiser’s moments', () => {
+    const file = written({ __metadata__: { a: 'b' }, 'module.w': whole, 'adam.exp_avg.w': whole });
+    withFile(file, (weights) => {
+      expect([weights.names, weights.prefix, weights.shape('w')]).toEqual([['w'], 'module.', [2, 2]]);
+      expect([...weights.read('w')]).toEqual([1, 2, 3, 4]);
+    });
+  });
+
+  it.each([
+    ['another type', { w: { ...whole, dtype: 'C64' } }, /description is damaged/],
+    ['a name of JavaScript’s as its type', { w: { ...whole, dtype: 'constructor' } }, /description is damaged/],
+    ['offsets past its end', { w: { ...whole, data_offsets: [16, 32] } }, /another size than it says/],
+    ['offsets that do not fit its shape', { w: { ...whole, data_offsets: [0, 12] } }, /another size than it says/],
+    ['no tensors', {}, /no named tensors/],
+    ['a tensor that is none', { w: null }, /description is damaged/],
+  ])('with %s is refused', (_, header, sentence) => {
+    expect(() => StateDict.open(written(header))).toThrow(sentence);
+  });
+
+  it('whose header is longer than the file, or no JSON', () => {
+    const file = written({ w: whole });
+    const bytes = fs.readFileSync(file);
+    bytes.writeBigUInt64LE(2n ** 31n);
+    fs.writeFileSync(file, bytes);
+    expect(() => StateDict.open(file)).toThrow(/header is longer/);
+    bytes.writeBigUInt64LE(5n);
+    fs.writeFileSync(file, bytes);
+    expect(() => StateDict.open(file)).toThrow(/header is damaged/);
+  });
+});
+
+describe('a start', () => {
+  const experimentFile = 'experiments/lenet5-mnist.json';
+  const starting = (file: string) =>
+    findStart(
+      resolveExperiment(parseExperiment(fs.readFileSync(experimentFile, 'utf8'), experimentFile), 'course', {
+        'network.weights': { file },
+      }),
+      { runsFolder: folder, progress: () => undefined, signal: new AbortController().signal } as unknown as Finding,
+    );
+  const lenet5 = goldenNetwork(readGolden('lenet5'));
+  const save = (prefix: string, spoil?: string) => {
+    const file = path.join(folder, 'start.pth');
+    const tensors = lenet5.parameters.map(({ name, shape }) => {
+      const values = new Float32Array(elements(shape)).fill(0.1);
+      if (name === spoil) values[3] = NaN;
+      return { name: prefix + name, shape, values };
+    });
+    writeWhole(file, (descriptor) => writeStateDict(descriptor, tensors));
+    return file;
+  };
+
+  it('says which prefix it lost', async () => {
+    const start = await starting(save('module.'));
+    expect(start!.told.map(({ id }) => id)).toContain('startedPrefix');
+  });
+
+  it('with values that are not finite is refused by tensor and file', async () => {
+    await expect(starting(save('', 'fc1.weight'))).rejects.toThrow(/fc1\.weight of .*start\.pth holds NaN/);
+  });
+
+  it('that does not fit names what the file holds', async () => {
+    await expect(starting(save('other.'))).rejects.toThrow(
+      /no tensor called conv1\.weight\. It holds other\.conv1\.weight \(6×1×5×5\)/,
+    );
+  });
+});
+
 describe('a hostile file is refused with a sentence', () => {
   const open = (bytes: Buffer) => {
     const file = path.join(folder, 'hostile.pth');
@@ -195,6 +338,25 @@ describe('a hostile file is refused with a sentence', () => {
     ['of an old protocol', '\x80\x01N.', /pickle protocol 1/],
   ])('whose pickle is one %s', (_, value, sentence) => {
     expect(() => open(legacy(value))).toThrow(sentence);
+  });
+
+  it('that is small and asks for work without end', () => {
+    // 20 000 pairs, of which a dictionary is made 100 000 times.
+    const pairs = `](${'NN\x86'.repeat(20_000)}eq\0`;
+    const before = performance.now();
+    const again = 'ccollections\nOrderedDict\nh\0\x85R0'.repeat(100_000);
+    expect(() => open(legacy(`${pairs}0${again}}.`))).toThrow(/more work than its size can need/);
+    // It took forever, which no machine is too slow to tell from this.
+    expect(performance.now() - before).toBeLessThan(20_000);
+  });
+
+  it('whose version is nested a million deep', () => {
+    const bytes = legacy('}.');
+    const nested = Buffer.concat([Buffer.from([0x80, 2, 0x4e]), Buffer.alloc(1e6, 0x85), Buffer.from('.')]);
+    // Behind the magic number's 15 bytes.
+    expect(() => open(Buffer.concat([bytes.subarray(0, 15), nested, bytes.subarray(21)]))).toThrow(
+      /the version of no number/,
+    );
   });
 
   it('whose pickle has no end', () => {

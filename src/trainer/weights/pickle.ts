@@ -1,6 +1,7 @@
 /**
  * A machine for Python's pickles that can build data and nothing else. Every global but the ones its caller knows is
- * refused, nothing is looked up or executed, and what it builds is never larger than what it reads. pth.ts calls it.
+ * refused, nothing is looked up or executed, what it builds is never larger than what it reads, and it works no longer than
+ * a pickle of this size can need. pth.ts calls it.
  *
  * The instructions are those of https://github.com/python/cpython/blob/main/Lib/pickletools.py, as far as torch.save
  * writes them in protocols 2 to 5.
@@ -61,6 +62,11 @@ const enum Op {
   tuple2 = 0x86,
   tuple3 = 0x87,
   tuple = 0x74,
+  emptySet = 0x8f,
+  addItems = 0x90,
+  frozenSet = 0x91,
+  shortBinBytes = 0x43,
+  binBytes = 0x42,
   emptyDict = 0x7d,
   setItem = 0x73,
   setItems = 0x75,
@@ -88,8 +94,12 @@ export function unpickle(bytes: Uint8Array, world: PickleWorld): { value: Pickle
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 
+/** Steps, and items that calls are given, over the bytes of a pickle. Those that torch.save writes stay below 2. */
+const mostWorkPerByte = 8;
+
 class Machine {
   private at = 0;
+  private work = 0;
   private stack: PickleValue[] = [];
   /** The stacks below the marks that are open. */
   private readonly outer: PickleValue[][] = [];
@@ -107,8 +117,16 @@ class Machine {
     for (;;) {
       const op = this.byte();
       if (op === Op.stop) return { value: this.pop(), length: this.at };
+      this.charge(1);
       this.step(op);
     }
+  }
+
+  /** A call may be given the same list again and again, so what it is given counts each time. */
+  private charge(work: number): void {
+    this.work += work;
+    if (this.work > 1000 + mostWorkPerByte * this.bytes.length)
+      throw new PickleError('it asks for more work than its size can need');
   }
 
   private step(op: number): void {
@@ -173,6 +191,14 @@ class Machine {
       case Op.binString:
         stack.push(latin1(this.slice(view.getUint32(this.take(4), true))));
         break;
+      case Op.shortBinBytes:
+        stack.push(latin1(this.slice(this.byte())));
+        break;
+      case Op.binBytes:
+        stack.push(latin1(this.slice(view.getUint32(this.take(4), true))));
+        break;
+      // A set's items may be anything; nothing here reads them, so a list will do.
+      case Op.emptySet:
       case Op.emptyList:
       case Op.emptyTuple:
         stack.push([]);
@@ -181,6 +207,7 @@ class Machine {
         this.extend([this.pop()]);
         break;
       case Op.appends:
+      case Op.addItems:
         this.extend(this.sinceMark());
         break;
       case Op.tuple1:
@@ -188,6 +215,7 @@ class Machine {
       case Op.tuple3:
         this.tuple(op - Op.tuple1 + 1);
         break;
+      case Op.frozenSet:
       case Op.tuple: {
         const items = this.sinceMark();
         this.stack.push(items);
@@ -239,6 +267,8 @@ class Machine {
         const args = this.pop();
         const callable = this.pop();
         if (!isCallable(callable) || !Array.isArray(args)) throw new PickleError('it calls what is no function');
+        for (const arg of args as readonly PickleValue[])
+          this.charge(Array.isArray(arg) ? arg.length : arg instanceof Map ? arg.size : 1);
         stack.push(callable.call(args));
         break;
       }

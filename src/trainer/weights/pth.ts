@@ -1,16 +1,17 @@
 /**
- * PyTorch's state dicts on disk (`.pth`, `.pt`): reads both formats of torch.save, the zip archive of PyTorch ≥ 1.6 and
- * the one before it, tensor by tensor as they are asked for, and writes the former. Of a pickle only tensors are taken;
+ * State dicts on disk: reads both formats of torch.save (`.pth`, `.pt`), the zip archive of PyTorch ≥ 1.6 and the one before
+ * it, and `.safetensors`, tensor by tensor as they are asked for, and writes the first. Of a pickle only tensors are taken;
  * any global that is not part of one is refused, and nothing in the file is ever executed.
  *
  * `start.ts` reads starting weights with it, and `export.ts` writes trained ones.
- * (Formats: torch/serialization.py and torch/_utils.py of https://github.com/pytorch/pytorch.)
+ * (Formats: torch/serialization.py and torch/_utils.py of https://github.com/pytorch/pytorch, and
+ * https://github.com/huggingface/safetensors.)
  */
 import * as fs from 'node:fs';
 import { message, UserError } from '../../core/messages/message';
 import { elements, Shape } from '../../core/networks/network';
 import { Callable, PickleError, PickleValue, PickleWorld, UnknownGlobal, unpickle } from './pickle';
-import { readAt, readDirectory, readEntry, ZipEntry, ZipError, ZipWriter } from './zip';
+import { checkStored, readAt, readDirectory, readEntry, ZipEntry, ZipError, ZipWriter } from './zip';
 
 /** Element types by the name of PyTorch's storage class: bytes, and how values are read as numbers. */
 const storageTypes: Record<string, { size: number; decode: (bytes: Uint8Array) => ArrayLike<number> }> = {
@@ -62,6 +63,8 @@ export class StateDict {
     private readonly descriptor: number,
     private readonly tensors: ReadonlyMap<string, PickledTensor>,
     private readonly readStorage: (storage: Storage, bytes: Uint8Array) => void,
+    /** What every name began with and no longer does, such as `module.`; empty for nothing. */
+    readonly prefix: string,
   ) {}
 
   /**
@@ -73,12 +76,19 @@ export class StateDict {
       const descriptor = fs.openSync(file, 'r');
       try {
         if (!fs.fstatSync(descriptor).isFile()) throw new PickleError('it is no file');
-        const start = Buffer.alloc(4);
-        readAt(descriptor, start, 0);
-        const { value, readStorage } = start.equals(Buffer.from('PK\x03\x04'))
-          ? openArchive(descriptor)
+        const start = Buffer.alloc(9);
+        readAt(descriptor, start.subarray(0, Math.max(4, Math.min(9, fs.fstatSync(descriptor).size))), 0);
+        // The length of safetensors' header, and the header's brace.
+        if (start[8] === 0x7b && start.readBigUInt64LE() < 2n ** 32n) {
+          const { tensors, readStorage } = openSafetensors(descriptor);
+          const { prefix, named } = withoutPrefix(tensors);
+          return new StateDict(file, descriptor, named, readStorage, prefix);
+        }
+        const { value, readStorage } = start.subarray(0, 4).equals(Buffer.from('PK\x03\x04'))
+          ? openArchive(descriptor, file)
           : openLegacy(descriptor);
-        return new StateDict(file, descriptor, tensorsOf(value), readStorage);
+        const { prefix, named } = withoutPrefix(tensorsOf(value));
+        return new StateDict(file, descriptor, named, readStorage, prefix);
       } catch (error) {
         fs.closeSync(descriptor);
         throw error;
@@ -125,8 +135,12 @@ interface Opened {
 }
 
 /** PyTorch ≥ 1.6: `<name>/data.pkl`, and the storages in `<name>/data/<key>`. */
-function openArchive(descriptor: number): Opened {
+function openArchive(descriptor: number, file: string): Opened {
   const entries = readDirectory(descriptor);
+  // torch.jit.save writes the same archive with the program beside the tensors.
+  if ([...entries.keys()].some((name) => /^[^/]+\/(code\/|constants\.pkl$)/.test(name)))
+    throw new UserError(message('weightsTorchScript', { file }), message('weightsTorchScriptAdvice'));
+  entries.forEach(checkStored);
   const pickles = [...entries.values()].filter(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   if (pickles.length !== 1) throw new ZipError('it is a zip archive, but not one that torch.save wrote');
   const folder = pickles[0]!.name.slice(0, -'data.pkl'.length);
@@ -174,7 +188,10 @@ function openLegacy(descriptor: number): Opened {
   }
   if (magic !== legacyMagic) throw new PickleError('it is no file that torch.save wrote');
   const version = next();
-  if (version !== legacyVersion) throw new PickleError(`its format has the version ${String(version)}`);
+  if (version !== legacyVersion) {
+    // Not String(version): a list within a list within a list is a version, too.
+    throw new PickleError(`its format has the version ${typeof version === 'number' ? version : 'of no number'}`);
+  }
   const machine = next();
   if (!(machine instanceof Map) || machine.get('little_endian') !== true) {
     throw new PickleError('it was written on a machine with another order of bytes');
@@ -201,13 +218,75 @@ function openLegacy(descriptor: number): Opened {
   return { value, readStorage: (storage, bytes) => readAt(descriptor, bytes, places.get(storage.key)!) };
 }
 
+const safetensorsTypes: Readonly<Record<string, string>> = {
+  ...{ F64: 'DoubleStorage', F32: 'FloatStorage', F16: 'HalfStorage', BF16: 'BFloat16Storage' },
+  ...{ I64: 'LongStorage', I32: 'IntStorage', I16: 'ShortStorage', I8: 'CharStorage' },
+  ...{ U8: 'ByteStorage', BOOL: 'BoolStorage' },
+};
+
+/** An 8-byte length, a JSON header, then the tensors. The moments of ConvLab's own checkpoints are no weights. */
+function openSafetensors(descriptor: number): {
+  tensors: Map<string, PickledTensor>;
+  readStorage: Opened['readStorage'];
+} {
+  const { size } = fs.fstatSync(descriptor);
+  const length = Buffer.alloc(8);
+  readAt(descriptor, length, 0);
+  const headerBytes = Number(length.readBigUInt64LE());
+  if (headerBytes > Math.min(pickleBytes, size - 8)) throw new PickleError('its header is longer than any network’s');
+  const bytes = Buffer.alloc(headerBytes);
+  readAt(descriptor, bytes, 8);
+  let header: unknown;
+  try {
+    header = JSON.parse(bytes.toString()) as unknown;
+  } catch {
+    throw new PickleError('its header is damaged');
+  }
+  if (typeof header !== 'object' || header === null) throw new PickleError('its header is damaged');
+  const tensors = new Map<string, PickledTensor>();
+  const places = new Map<string, number>();
+  for (const [name, described] of Object.entries(header as Record<string, unknown>)) {
+    if (name === '__metadata__' || /^adam\.exp_avg(_sq)?\./.test(name)) continue;
+    const { dtype, shape, data_offsets: offsets } = (described ?? {}) as Record<string, PickleValue | undefined>;
+    const type = typeof dtype === 'string' && Object.hasOwn(safetensorsTypes, dtype) ? safetensorsTypes[dtype]! : '';
+    const known = storageTypes[type];
+    const whole = (value: PickleValue | undefined): value is readonly number[] =>
+      Array.isArray(value) && value.length <= 16 && value.every(isSize);
+    if (!known || !whole(shape) || !whole(offsets) || offsets.length !== 2)
+      throw new PickleError('it has a tensor whose description is damaged, or of a type that networks do not have');
+    const count = elements(shape);
+    const [from, to] = offsets as readonly [number, number];
+    if (count > tensorElements || to - from !== count * known.size || 8 + headerBytes + to > size)
+      throw new PickleError('it has a tensor of another size than it says, or one that reaches past its end');
+    const stride = shape.map((_, axis) => elements(shape.slice(axis + 1)));
+    tensors.set(name, new PickledTensor(new Storage(name, type, count), 0, shape, stride));
+    places.set(name, 8 + headerBytes + from);
+  }
+  if (tensors.size === 0) throw new PickleError('it holds no named tensors');
+  return { tensors, readStorage: ({ key }, into) => readAt(descriptor, into, places.get(key)!) };
+}
+
+/** What wrappers put before every name: DataParallel, torch.compile, and a module that holds the network. */
+const prefixes = ['module.', '_orig_mod.', 'model.', 'net.'];
+
+function withoutPrefix(tensors: Map<string, PickledTensor>): { prefix: string; named: Map<string, PickledTensor> } {
+  let prefix = '';
+  for (let found: string | undefined = ''; found !== undefined; prefix += found ?? '') {
+    const names = [...tensors.keys()].map((name) => name.slice(prefix.length));
+    found = prefixes.find((each) => names.every((name) => name.startsWith(each) && name.length > each.length));
+  }
+  return { prefix, named: new Map([...tensors].map(([name, tensor]) => [name.slice(prefix.length), tensor])) };
+}
+
 /** The globals of a pickle of tensors, and the storages that its persistent ids name. */
 function tensorWorld(): { world: PickleWorld; storages: Map<string, Storage> } {
   const storages = new Map<string, Storage>();
   const types = new Map<string, StorageType>(Object.keys(storageTypes).map((type) => [type, new StorageType(type)]));
   const world: PickleWorld = {
     global: (name) =>
-      functions[name] ?? (/^torch\./.test(name) ? types.get(name.replace(/^torch\.(cuda\.)?/, '')) : undefined),
+      functions[name] ??
+      (/^torch\.(float|double|half|bfloat|u?int|long|short|bool)\d*$/.test(name) ? inert : undefined) ??
+      (/^torch\./.test(name) ? types.get(name.replace(/^torch\.(cuda\.)?/, '')) : undefined),
     persistent(id) {
       const [kind, type, key, , length, view] = Array.isArray(id) ? (id as readonly PickleValue[]) : [];
       if (kind !== 'storage' || !(type instanceof StorageType) || typeof key !== 'string' || !isSize(length)) {
@@ -233,6 +312,11 @@ class StorageType implements Callable {
   }
 }
 
+/** Something beside the tensors that has no meaning here, such as a type of numbers. */
+const inert: Callable = { call: () => null };
+/** A set, whose items nothing here reads. */
+const set: Callable = { call: ([items = []]: readonly PickleValue[]) => (Array.isArray(items) ? items : []) };
+
 const functions: Readonly<Record<string, Callable>> = Object.assign(Object.create(null) as object, {
   'collections.OrderedDict': {
     call([pairs = [], ...more]: readonly PickleValue[]): PickleValue {
@@ -245,6 +329,14 @@ const functions: Readonly<Record<string, Callable>> = Object.assign(Object.creat
     },
   },
   'torch._utils._rebuild_tensor_v2': { call: rebuildTensor },
+  // PyTorch < 0.4: the same without requires_grad and hooks.
+  'torch._utils._rebuild_tensor': { call: rebuildTensor },
+  'torch.Size': set,
+  'torch.device': inert,
+  'builtins.set': set,
+  '__builtin__.set': set,
+  'builtins.frozenset': set,
+  '__builtin__.frozenset': set,
   /** A tensor that training changes; the second argument says whether, the third what to call then. */
   'torch._utils._rebuild_parameter': {
     call([tensor]: readonly PickleValue[]): PickleValue {
@@ -276,18 +368,37 @@ function rebuildTensor([storage, offset, shape, stride]: readonly PickleValue[])
 const isSize = (value: PickleValue | undefined): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** The tensors of a state dict, or of the one that a checkpoint holds under the name 'state_dict'. */
+/** What PyTorch's recipes and many programs call the state dict in a checkpoint. */
+const usualNames = ['state_dict', 'model_state_dict', 'model', 'net', 'network', 'weights'];
+
+/**
+ * The tensors of a state dict, or of the one that a checkpoint holds: under a usual name, else the mapping with the most
+ * tensors that is not an optimiser's.
+ */
 function tensorsOf(value: PickleValue): Map<string, PickledTensor> {
-  const inner = value instanceof Map ? value.get('state_dict') : undefined;
-  const dictionary = inner instanceof Map ? inner : value;
-  const tensors = new Map<string, PickledTensor>();
-  if (dictionary instanceof Map) {
-    for (const [name, tensor] of dictionary) {
+  if (!(value instanceof Map)) throw new PickleError('it holds no named tensors');
+  const named = (map: PickleValue | undefined): Map<string, PickledTensor> => {
+    const tensors = new Map<string, PickledTensor>();
+    if (!(map instanceof Map)) return tensors;
+    for (const [name, tensor] of map)
       if (typeof name === 'string' && tensor instanceof PickledTensor) tensors.set(name, tensor);
-    }
+    return tensors;
+  };
+  for (const name of usualNames) {
+    const tensors = named(value.get(name));
+    if (tensors.size > 0) return tensors;
   }
-  if (tensors.size === 0) throw new PickleError('it holds no named tensors');
-  return tensors;
+  const own = named(value);
+  if (own.size > 0) return own;
+  const inner = [...value]
+    .filter(([name]) => typeof name === 'string' && !/optim|sched|ema/i.test(name))
+    .map(([, each]) => named(each))
+    .sort((a, b) => b.size - a.size)[0];
+  if (inner && inner.size > 0) return inner;
+  const keys = [...value.keys()].filter((key) => typeof key === 'string');
+  const shown = keys.slice(0, 5).map((key) => `“${key.slice(0, 40)}”`);
+  const beside = shown.length > 0 ? `, but ${shown.join(', ')}${keys.length > 5 ? ' …' : ''}` : '';
+  throw new PickleError(`it holds no named tensors${beside}`);
 }
 
 function isContiguous({ shape, stride }: PickledTensor): boolean {

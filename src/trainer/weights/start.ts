@@ -53,9 +53,16 @@ export async function findStart(experiment: ResolvedExperiment, finding: Finding
   }
   if ('file' in weights) {
     const { file } = weights;
-    const fit = withFile(file, (opened) => fitting(opened, network, file));
+    const { fit, prefix } = withFile(file, (opened) => {
+      const found = fitting(opened, network, file);
+      // Before there is a run: a loss that is no number would say nothing of the file.
+      for (const { name, shape } of [...network.parameters, ...network.buffers])
+        if (opened.shape(name)?.join() === shape.join()) checked(opened.read(name), shape, name, file);
+      return { fit: found, prefix: opened.prefix };
+    });
+    const named = prefix === '' ? [] : [message('startedPrefix', { prefix })];
     const source: WeightsSource = { kind: 'file', file, sha256: await digestOf(file, finding.signal) };
-    return { source, told: [message('startedFromFile', { file }), ...told(network, fit)] };
+    return { source, told: [message('startedFromFile', { file }), ...named, ...told(network, fit)] };
   }
   const run = 'run' in weights ? weights.run : newestRun(weights.experiment, finding.runsFolder);
   const folder = path.join(finding.runsFolder, run);
@@ -146,7 +153,7 @@ function fitting(weights: Omit<Weights, 'read'>, network: Network, source: strin
   let replaced: Fit['replaced'];
   for (const { name, shape, node } of own) {
     const theirs = weights.shape(name);
-    if (!theirs) throw misfit(message('startTensorMissing', { source, tensor: name }));
+    if (!theirs) throw misfit(message('startTensorMissing', { source, tensor: name, holds: listed(weights) }));
     if (theirs.join() === shape.join()) continue;
     // Of the last layer only the number of outputs may be another: what it is fed must be the same.
     if (node !== last || theirs.slice(1).join() !== shape.slice(1).join() || theirs.length !== shape.length) {
@@ -172,16 +179,33 @@ function filled(
   const last = network.nodes.length - 1;
   const parameters = initialParameters(network, seed, ({ node }) => replaced !== undefined && node === last);
   for (const { name, shape } of network.parameters) {
-    if (!parameters.has(name)) parameters.set(name, checked(weights.read(name), shape));
+    if (!parameters.has(name)) parameters.set(name, checked(weights.read(name), shape, name, source));
   }
   return {
     parameters,
-    buffers: new Map(network.buffers.map(({ name, shape }) => [name, checked(weights.read(name), shape)])),
+    buffers: new Map(
+      network.buffers.map(({ name, shape }) => [name, checked(weights.read(name), shape, name, source)]),
+    ),
   };
 }
 
-function checked(values: Float32Array, shape: Shape): Float32Array {
+/** The first tensors with their shapes, for a sentence. */
+function listed(weights: Omit<Weights, 'read'>): string {
+  const first = weights.names.slice(0, 4).map((name) => `${name} (${weights.shape(name)!.join('×')})`);
+  return `${first.join(', ')}${weights.names.length > first.length ? ', …' : ''}`;
+}
+
+/** @throws UserError where a value is not finite */
+function checked(values: Float32Array, shape: Shape, tensor: string, source: string): Float32Array {
   if (values.length !== elements(shape)) throw new Error(`read ${values.length} values of ${shape.join('×')}`);
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) {
+    const value = String(values[at]);
+    throw new UserError(
+      message('startTensorNotFinite', { source, tensor, value }),
+      message('startTensorNotFiniteAdvice'),
+    );
+  }
   return values;
 }
 

@@ -15,6 +15,8 @@ export interface ZipEntry {
   readonly size: number;
   readonly offset: number;
   readonly crc: number;
+  /** Whether its content lies there as it is: what is compressed or encrypted is listed, and refused by {@link checkStored}. */
+  readonly stored: boolean;
 }
 
 const signatures = { local: 0x04034b50, central: 0x02014b50, end: 0x06054b50 };
@@ -66,15 +68,18 @@ export function readDirectory(descriptor: number): Map<string, ZipEntry> {
     const name = directory.toString('utf8', at + centralLength, at + centralLength + nameLength);
     at += centralLength + nameLength + extraLength + commentLength;
     if (at > length) throw new ZipError('its directory is damaged');
-    if ((flags & 1) !== 0 || method !== 0 || compressed !== uncompressed) {
-      throw new ZipError(`“${name}” in it is compressed or encrypted, which PyTorch’s files are not`);
-    }
+    const stored = (flags & 1) === 0 && method === 0 && compressed === uncompressed;
     if (entries.has(name)) throw new ZipError(`it has two entries called “${name}”`);
-    entries.set(name, { name, size: uncompressed, offset: contentOffset(descriptor, header, start), crc });
+    entries.set(name, { name, size: uncompressed, offset: contentOffset(descriptor, header, start), crc, stored });
     const entry = entries.get(name)!;
-    if (entry.offset + entry.size > start) throw new ZipError(`“${name}” in it reaches past its end`);
+    if (entry.offset + compressed > start) throw new ZipError(`“${name}” in it reaches past its end`);
   }
   return entries;
+}
+
+/** @throws ZipError where an entry cannot be read as it lies there */
+export function checkStored({ name, stored }: ZipEntry): void {
+  if (!stored) throw new ZipError(`“${name}” in it is compressed or encrypted, which PyTorch’s files are not`);
 }
 
 /** Where an entry's content begins: behind its own header, whose lengths may differ from the directory's. */
