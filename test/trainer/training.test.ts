@@ -227,7 +227,12 @@ describe('bad input ends in a sentence', () => {
       /did you mean “learningRate”/,
     ],
     ['an unknown engine', ['train', 'lenet5-mnist', '--engine', 'cuda'], 2, /--engine takes one of auto/],
-    ['a missing data folder', ['train', 'lenet5-mnist', '--data', '/nowhere/at/all'], 1, /does not exist/],
+    [
+      'a missing data folder',
+      ['train', 'lenet5-mnist', '--data', path.resolve('nowhere', 'at', 'all')],
+      1,
+      /does not exist/,
+    ],
     ['a run that is not there', ['train', '--resume', 'nothing'], 1, /no run at/],
     ['an unknown dataset', ['data', 'mnits'], 2, /no dataset called/],
     ['an unknown language', ['list', '--lang', 'fr'], 2, /--lang takes one of/],

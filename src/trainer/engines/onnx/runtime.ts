@@ -59,7 +59,10 @@ export const nativeLibrary: NativeLibrary = {
     // It would keep a device's number and a queue of events in the user's cache folder, and look its collector's name up.
     process.env['ORT_DISABLE_TELEMETRY'] = '1';
     const module = (await import('onnxruntime-node')) as OrtApi & { default?: OrtApi };
-    return module.default ?? module;
+    const ort = module.default ?? module;
+    // The sessions' own level says nothing of what the library writes to stderr outside them, or before there are any.
+    ort.env.logLevel = 'error';
+    return ort;
   },
 };
 
@@ -159,6 +162,7 @@ async function loadWeb(threads: number): Promise<Runtime> {
   const module = (await import('onnxruntime-web')) as unknown as OrtApi & { default?: OrtApi };
   const ort = module.default ?? module;
   webThreads ??= threads;
+  ort.env.logLevel = 'error';
   ort.env.wasm.numThreads = webThreads;
   ort.env.wasm.proxy = false;
   const sessionOptions = { ...computedAsWritten, executionProviders: ['wasm'] };

@@ -36,6 +36,7 @@ const options = {
 };
 (async () => {
   const ort = require(process.argv[1]);
+  if (ort.env) ort.env.logLevel = 'error';
   const session = await ort.InferenceSession.create(Buffer.from(process.argv[2], 'base64'), options);
   const x = new ort.Tensor('float32', new Float32Array(32).fill(1), [1, 2, 4, 4]);
   const { data } = Object.values(await session.run({ x }))[0];
