@@ -33,7 +33,11 @@ export const sayJson = (value: unknown): boolean =>
     )}\n`,
   );
 
-/** Watches both outputs: whoever can no longer write to the first need not go on, and the second tells nobody. */
+/**
+ * Watches both outputs: whoever can no longer write to the first need not go on, and the second tells nobody.
+ * An output that was closed (`>&-`) takes everything: before any of our code runs, Node opens /dev/null in its place with
+ * the flags that `stdio: 'ignore'` and Python's DEVNULL have, from whom silence is asked for. No failure is made of it.
+ */
 export function watchOutput(): void {
   process.stdout.on('error', (error) => {
     failure ??= error;
