@@ -102,6 +102,8 @@ const storedFigures = (wish: Wanted): MeasuredRun | undefined =>
 /** Whether stored figures are still those of today's preset. */
 function stands(figure: MeasuredRun, experiment: ResolvedExperiment): boolean {
   return (
+    figure.network === experiment.network.name &&
+    figure.splitBy === experiment.dataset.splitBy &&
     figure.epochs.length === experiment.epochs &&
     figure.size === experiment.input.size &&
     figure.batchSize === experiment.batchSize &&

@@ -80,6 +80,8 @@ export interface MeasuredRun extends Wanted {
   /** What the weights started from: 'scratch', 'imagenet', or an experiment's id. */
   readonly start: string;
   readonly dataset: DatasetName;
+  /** How its folder was divided, where not class by class. */
+  readonly splitBy?: 'keras';
   readonly size: number;
   readonly batchSize: number;
   readonly augmented: boolean;
@@ -88,6 +90,8 @@ export interface MeasuredRun extends Wanted {
   readonly examples: { readonly train: number; readonly validation: number; readonly test: number };
   readonly data: string;
   readonly engine: string;
+  /** The processor that it ran on; absent in older figures, which are the page's machine's. */
+  readonly device?: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly epochs: readonly MeasuredEpoch[];
   /** Largest loss of a step in the first epoch, and the step, counted from 1. */
@@ -133,6 +137,7 @@ export function measured(
     network: network.name,
     start: startOf(network.weights),
     dataset: dataset.name,
+    ...(dataset.splitBy && { splitBy: dataset.splitBy }),
     size: input.size,
     batchSize,
     augmented: augment !== undefined,
@@ -140,6 +145,7 @@ export function measured(
     parameters: started.parameterCount,
     examples: started.examples,
     data: dataTitle(started.data?.title ?? dataset.name),
+    device: started.device,
     engine: started.engine,
     versions: started.versions,
     epochs: epochs.map(measuredEpoch),

@@ -80,7 +80,7 @@ const described = ({ id, preset, overrides }: Wanted): string => {
   return `${id} (${[preset, ...changed].join(', ')})`;
 };
 
-function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], resolve: Resolve): string {
+function runsSection({ runs, shared, machine }: ResultsFile, wishes: readonly Wanted[], resolve: Resolve): string {
   const rows = series(wishes).map((wanted) => {
     const made = runs.filter((run) => wanted.some(({ name }) => name === run.name));
     const experiment = resolve(wanted[0]!);
@@ -92,7 +92,10 @@ function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], r
       String(epochs),
     ];
     if (made.length === 0) return [...cells, '–', `not yet run (0 of ${wanted.length})`, '', '', '', '', ''];
-    const seconds = (of: (run: MeasuredRun) => number) => String(Number(median(made.map(of)).toPrecision(3)));
+    // Another machine's seconds are no measure beside this one's.
+    const elsewhere = made.some(({ device }) => device !== undefined && !machine.includes(device));
+    const seconds = (of: (run: MeasuredRun) => number) =>
+      elsewhere ? '–' : String(Number(median(made.map(of)).toPrecision(3)));
     const last = (of: (epoch: MeasuredRun['epochs'][number]) => number) =>
       figure(mean(made.map((run) => of(run.epochs.at(-1)!))));
     const kind = made[0]!.testedOnTestSet ? 'test' : 'validation';
@@ -120,7 +123,7 @@ function runsSection({ runs, shared }: ResultsFile, wishes: readonly Wanted[], r
       'Final accuracy is the mean over the seeds after the last epoch, ± its standard error (the larger of what the number of images allows and what the seeds show).',
       shared
         ? ''
-        : 'Seconds are medians over the seeds, with nothing else at work on the machine; “in all” is from the first step to the end of the test, with validation and checkpoints.',
+        : 'Seconds are medians over the seeds, with nothing else at work on the machine; “in all” is from the first step to the end of the test, with validation and checkpoints. Where “–” stands, the run was made on another machine.',
     ]
       .filter(Boolean)
       .join(' '),
