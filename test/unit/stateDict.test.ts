@@ -142,6 +142,15 @@ describe('a checkpoint around a state dict', () => {
     expect(read(`}${word('optimizer')}${moments}s${word('mine')}${inner}s.`).values).toEqual({ w: [1, 2, 3, 4] });
   });
 
+  it('two levels deep, beside a lone tensor, or under averaged weights alone', () => {
+    const two = inner.replace(word('w'), word('a')).slice(1);
+    const pair = `}${inner.slice(1)}${two}`;
+    const single = inner.replace(word('w'), word('best'));
+    expect(read(`}${word('checkpoint')}}${word('model')}${inner}ss.`).values).toEqual({ w: [1, 2, 3, 4] });
+    expect(Object.keys(read(`${single}${word('params')}${pair}s.`).values)).toEqual(['w', 'a']);
+    expect(read(`}${word('model_ema')}${inner}s.`).values).toEqual({ w: [1, 2, 3, 4] });
+  });
+
   it('with sizes, sets, types and bytes beside it', () => {
     const beside = [
       `${word('size')}ctorch\nSize\n(K\x01K\x02t\x85Rs`,

@@ -372,29 +372,25 @@ const isSize = (value: PickleValue | undefined): value is number =>
 const usualNames = ['state_dict', 'model_state_dict', 'model', 'net', 'network', 'weights'];
 
 /**
- * The tensors of a state dict, or of the one that a checkpoint holds: under a usual name, else the mapping with the most
- * tensors that is not an optimiser's.
+ * The tensors of a state dict, or of the one that a checkpoint holds, two levels deep: under a usual name, else the mapping
+ * with the most tensors. An optimiser's, or averaged weights, are taken where there is nothing else.
  */
 function tensorsOf(value: PickleValue): Map<string, PickledTensor> {
   if (!(value instanceof Map)) throw new PickleError('it holds no named tensors');
-  const named = (map: PickleValue | undefined): Map<string, PickledTensor> => {
+  const found: { rank: number; tensors: Map<string, PickledTensor> }[] = [];
+  const look = (map: Map<PickleValue, PickleValue>, name: string, depth: number): void => {
     const tensors = new Map<string, PickledTensor>();
-    if (!(map instanceof Map)) return tensors;
-    for (const [name, tensor] of map)
-      if (typeof name === 'string' && tensor instanceof PickledTensor) tensors.set(name, tensor);
-    return tensors;
+    for (const [key, each] of map) {
+      if (typeof key !== 'string') continue;
+      if (each instanceof PickledTensor) tensors.set(key, each);
+      else if (each instanceof Map && depth < 2) look(each, key, depth + 1);
+    }
+    const rank = usualNames.includes(name) ? 2 : /optim|sched|(^|_)ema/i.test(name) ? 0 : 1;
+    if (tensors.size > 0) found.push({ rank, tensors });
   };
-  for (const name of usualNames) {
-    const tensors = named(value.get(name));
-    if (tensors.size > 0) return tensors;
-  }
-  const own = named(value);
-  if (own.size > 0) return own;
-  const inner = [...value]
-    .filter(([name]) => typeof name === 'string' && !/optim|sched|ema/i.test(name))
-    .map(([, each]) => named(each))
-    .sort((a, b) => b.size - a.size)[0];
-  if (inner && inner.size > 0) return inner;
+  look(value, '', 0);
+  const [best] = found.sort((a, b) => b.rank - a.rank || b.tensors.size - a.tensors.size);
+  if (best) return best.tensors;
   const keys = [...value.keys()].filter((key) => typeof key === 'string');
   const shown = keys.slice(0, 5).map((key) => `“${key.slice(0, 40)}”`);
   const beside = shown.length > 0 ? `, but ${shown.join(', ')}${keys.length > 5 ? ' …' : ''}` : '';
