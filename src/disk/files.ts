@@ -52,6 +52,16 @@ export function writeFully(descriptor: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += fs.writeSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30));
 }
 
+/** Fills `bytes` from a place in a file; the system may give them in parts. @returns false where the file ends before */
+export function readFully(descriptor: number, bytes: Uint8Array, position: number): boolean {
+  for (let at = 0; at < bytes.length;) {
+    const n = fs.readSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30), position + at);
+    if (n === 0) return false;
+    at += n;
+  }
+  return true;
+}
+
 /**
  * Makes a folder and those above it that are missing. Node's own recursive form never returns where a folder is reported as
  * missing after it was refused, as under /proc (nodejs/node#31481 and its like), and hides that a disk is read-only.

@@ -10,7 +10,7 @@ import * as path from 'node:path';
 import * as z from 'zod';
 import { message, UserError } from '../../core/messages/message';
 import { Network, parameterCount, Tensors } from '../../core/networks/network';
-import { diskError, replace, writeFully } from '../../disk/files';
+import { diskError, readFully, replace, writeFully } from '../../disk/files';
 import { checkpointsFolder } from '../../disk/runs';
 import type { ModelState } from '../engines/engine';
 
@@ -236,11 +236,7 @@ const damaged = (file: string, reason: string) =>
 
 /** Fills `bytes` from a place in the file. @throws UserError where it ends before */
 function take(file: string, descriptor: number, bytes: Uint8Array, position: number): void {
-  for (let at = 0; at < bytes.length;) {
-    const n = fs.readSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30), position + at);
-    if (n === 0) throw damaged(file, 'it is shorter than it should be');
-    at += n;
-  }
+  if (!readFully(descriptor, bytes, position)) throw damaged(file, 'it is shorter than it should be');
 }
 
 function readHeader(file: string, descriptor: number): Header {

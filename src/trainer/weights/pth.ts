@@ -250,16 +250,13 @@ function openSafetensors(descriptor: number): {
     const { dtype, shape, data_offsets: offsets } = (described ?? {}) as Record<string, PickleValue | undefined>;
     const type = typeof dtype === 'string' && Object.hasOwn(safetensorsTypes, dtype) ? safetensorsTypes[dtype]! : '';
     const known = storageTypes[type];
-    const whole = (value: PickleValue | undefined): value is readonly number[] =>
-      Array.isArray(value) && value.length <= 16 && value.every(isSize);
-    if (!known || !whole(shape) || !whole(offsets) || offsets.length !== 2)
+    if (!known || !areSizes(shape) || !areSizes(offsets) || offsets.length !== 2)
       throw new PickleError('it has a tensor whose description is damaged, or of a type that networks do not have');
     const count = elements(shape);
     const [from, to] = offsets as readonly [number, number];
     if (count > tensorElements || to - from !== count * known.size || 8 + headerBytes + to > size)
       throw new PickleError('it has a tensor of another size than it says, or one that reaches past its end');
-    const stride = shape.map((_, axis) => elements(shape.slice(axis + 1)));
-    tensors.set(name, new PickledTensor(new Storage(name, type, count), 0, shape, stride));
+    tensors.set(name, new PickledTensor(new Storage(name, type, count), 0, shape, rowMajor(shape)));
     places.set(name, 8 + headerBytes + from);
   }
   if (tensors.size === 0) throw new PickleError('it holds no named tensors');
@@ -270,10 +267,13 @@ function openSafetensors(descriptor: number): {
 const prefixes = ['module.', '_orig_mod.', 'model.', 'net.'];
 
 function withoutPrefix(tensors: Map<string, PickledTensor>): { prefix: string; named: Map<string, PickledTensor> } {
+  const names = [...tensors.keys()];
   let prefix = '';
-  for (let found: string | undefined = ''; found !== undefined; prefix += found ?? '') {
-    const names = [...tensors.keys()].map((name) => name.slice(prefix.length));
-    found = prefixes.find((each) => names.every((name) => name.startsWith(each) && name.length > each.length));
+  for (;;) {
+    const longer = prefixes.map((each) => prefix + each);
+    const found = longer.find((each) => names.every((name) => name.startsWith(each) && name.length > each.length));
+    if (found === undefined) break;
+    prefix = found;
   }
   return { prefix, named: new Map([...tensors].map(([name, tensor]) => [name.slice(prefix.length), tensor])) };
 }
@@ -347,13 +347,11 @@ const functions: Readonly<Record<string, Callable>> = Object.assign(Object.creat
 });
 
 function rebuildTensor([storage, offset, shape, stride]: readonly PickleValue[]): PickleValue {
-  const sizes = (value: PickleValue | undefined): value is readonly number[] =>
-    Array.isArray(value) && value.length <= 16 && value.every(isSize);
   if (
     !(storage instanceof Storage) ||
     !isSize(offset) ||
-    !sizes(shape) ||
-    !sizes(stride) ||
+    !areSizes(shape) ||
+    !areSizes(stride) ||
     shape.length !== stride.length
   ) {
     throw new PickleError('it has a tensor whose description is damaged');
@@ -367,6 +365,12 @@ function rebuildTensor([storage, offset, shape, stride]: readonly PickleValue[])
 
 const isSize = (value: PickleValue | undefined): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0;
+
+const areSizes = (value: PickleValue | undefined): value is readonly number[] =>
+  Array.isArray(value) && value.length <= 16 && value.every(isSize);
+
+/** The strides of a tensor whose numbers lie row by row. */
+const rowMajor = (shape: Shape): number[] => shape.map((_, axis) => elements(shape.slice(axis + 1)));
 
 /** What PyTorch's recipes and many programs call the state dict in a checkpoint. */
 const usualNames = ['state_dict', 'model_state_dict', 'model', 'net', 'network', 'weights'];
@@ -517,7 +521,7 @@ function pickled(tensors: readonly NamedTensor[]): Uint8Array {
     call('t', 'Q');
     integer(0);
     tuple(shape);
-    tuple(shape.map((_, axis) => elements(shape.slice(axis + 1))));
+    tuple(rowMajor(shape));
     // requires_grad: False; backward hooks: an empty OrderedDict.
     op(0x89);
     global('collections', 'OrderedDict');

@@ -5,6 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { readFully } from '../../disk/files';
 
 /** An archive that is damaged or of a kind that torch.save does not make; the message says why. */
 export class ZipError extends Error {}
@@ -27,11 +28,7 @@ const alignment = 64;
 
 /** Fills `bytes` from a place in a file. @throws ZipError where the file is too short */
 export function readAt(descriptor: number, bytes: Uint8Array, position: number): void {
-  for (let at = 0; at < bytes.length;) {
-    const n = fs.readSync(descriptor, bytes, at, Math.min(bytes.length - at, 1 << 30), position + at);
-    if (n === 0) throw new ZipError('it is shorter than it should be');
-    at += n;
-  }
+  if (!readFully(descriptor, bytes, position)) throw new ZipError('it is shorter than it should be');
 }
 
 /** Every entry of an archive, by name. Nothing is read but the directory. @throws ZipError */
