@@ -14,6 +14,7 @@ import type { Theme } from './theme';
 
 const curveNames = ['stepLoss', 'trainLoss', 'validationLoss', 'trainAccuracy', 'validationAccuracy'] as const;
 type CurveName = (typeof curveNames)[number];
+const ofEpochs = curveNames.filter((name) => name !== 'stepLoss');
 /** Those of the notes' picture. */
 const ofTheNotes: readonly CurveName[] = ['trainLoss', 'trainAccuracy', 'validationAccuracy'];
 /** Each curve has a shape of its own too, for eyes or screens that do not tell the colours apart. */
@@ -54,13 +55,7 @@ export class TrainingChart {
       radius: 0,
       marker: markers[name],
     });
-    this.curves = {
-      stepLoss: curve('stepLoss'),
-      trainLoss: curve('trainLoss'),
-      validationLoss: curve('validationLoss'),
-      trainAccuracy: curve('trainAccuracy'),
-      validationAccuracy: curve('validationAccuracy'),
-    };
+    this.curves = Object.fromEntries(curveNames.map((name) => [name, curve(name)])) as Record<CurveName, Curve>;
     this.chart = new LineChart(
       {
         label: t('chartDescription'),
@@ -97,16 +92,10 @@ export class TrainingChart {
       this.newestEpoch = newest;
       this.epochCount = epochs.length;
       const points = epochCurves(history);
-      this.curves.trainLoss.points = points.trainLoss;
-      this.curves.validationLoss.points = points.validationLoss;
-      this.curves.trainAccuracy.points = points.trainAccuracy;
-      this.curves.validationAccuracy.points = points.validationAccuracy;
       const best = history.bestEpoch;
       this.bestIndex = best ? epochs.indexOf(best) : -1;
       const radius = markerRadius(epochs.length);
-      this.curves.trainLoss.radius = radius;
-      this.curves.validationLoss.radius = radius;
-      this.curves.trainAccuracy.radius = radius;
+      for (const name of ofEpochs) Object.assign(this.curves[name], { points: points[name], radius });
       this.curves.validationAccuracy.radius = (index) =>
         index === this.bestIndex ? Math.max(5.5, radius + 2) : radius;
     }
@@ -189,7 +178,7 @@ export class TrainingChart {
       'button',
       {
         type: 'button',
-        class: 'legend-item',
+        class: 'legend-item choice',
         'aria-pressed': 'false',
         title: t('chartAsInNotesTip'),
         'data-testid': 'as-in-notes',

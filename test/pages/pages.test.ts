@@ -92,6 +92,9 @@ describe.skipIf(!found)('the page of a run', () => {
       );
     expect(await pressed()).toEqual([true, true, true, true, true]);
     expect(await page.pixels('chart', purple)).toBeGreaterThan(50);
+    // Not struck through like a curve that is hidden: it is another picture.
+    const style = (element: Element) => getComputedStyle(element).textDecorationLine;
+    expect(await page.by('as-in-notes').evaluate(style)).toBe('none');
     await page.by('as-in-notes').click();
     await page.settle();
     expect(await pressed()).toEqual([false, true, false, true, true]);
